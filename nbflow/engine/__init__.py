@@ -1,0 +1,1 @@
+"""Carrying out runs: one protocol, and small drivers that do the waiting."""

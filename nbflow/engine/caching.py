@@ -1,0 +1,89 @@
+"""When a task run may use a kept result, and when it keeps its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbflow.errors import Unfingerprintable
+from nbflow.model.specs import CacheSubject, TaskSpec
+from nbflow.model.states import Deferred, State
+from nbflow.results.policies import DEFAULT
+from nbflow.results.results import Hit, Results
+
+if TYPE_CHECKING:
+    from nbflow.engine.context import RunContext
+
+logger = logging.getLogger(__name__)
+_warned: set[tuple[str, str]] = set()
+
+
+@dataclass(slots=True)
+class CachePlan:
+    """How one task run deals with the cache. Both methods do blocking work."""
+
+    results: Results
+    spec: TaskSpec
+    key: str | None = None
+    began_at: float = 0.0
+
+    def lookup(self, context: RunContext) -> Hit | None:
+        """The kept result that may stand in for the run, if there is one."""
+        self.began_at = time.time()
+        options = self.spec.results
+        subject = CacheSubject(
+            self.spec.fn, self.spec.name, context.run, context.run.flow_run_id, self.spec.owner
+        )
+        policy = options.policy or DEFAULT
+        try:
+            self.key = policy.compute_key(
+                subject, context.parameters(), context.scope.parameters
+            )
+        except Exception as error:
+            # A wrong key may not stop the task, but must not go unseen either.
+            _warn_once(self.spec.name, error)
+            return None
+        if self.key is None or options.refresh:
+            return None
+        return self.results.lookup(self.key, options.serializer)
+
+    def save(self, context: RunContext, state: State) -> State:
+        """Keep the run's result. Gives the state to enter: with the value, or a way to it."""
+        if self.key is None:
+            return state
+        options = self.spec.results
+        try:
+            self.results.save(
+                self.key,
+                state.data,
+                task_name=self.spec.name,
+                run_id=context.run.id,
+                seconds=time.time() - self.began_at,
+                expiration_seconds=options.expiration_seconds,
+                serializer=options.serializer,
+            )
+        except Exception as error:
+            _warn_once(self.spec.name, error)
+            return state
+        if options.in_memory:
+            return state
+        return state.with_data(Deferred(self.results.loader(self.key, options.serializer)))
+
+
+def plan(results: Results, context: RunContext) -> CachePlan | None:
+    """The plan for a task run; None: its results are not kept."""
+    spec: Any = context.spec
+    persist = spec.persist_result
+    if persist is None:
+        persist = spec.results.policy is not None or context.scope.persist
+    return CachePlan(results, spec) if persist else None
+
+
+def _warn_once(task_name: str, error: Exception) -> None:
+    about = (task_name, type(error).__name__)
+    if about not in _warned:
+        _warned.add(about)
+        what = str(error) if isinstance(error, Unfingerprintable) else f"{type(error).__name__}: {error}"
+        logger.warning("task %r runs without its cache: %s", task_name, what)

@@ -1,0 +1,103 @@
+"""The only reader of the environment: `NBFLOW_*` variables, then `[tool.nbflow]`, then defaults."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set from outside. Every field is read from `NBFLOW_<FIELD>` in capitals.
+
+    Attributes:
+        home: Folder of the store, the results and the key. Created when first needed.
+        log_level: Lowest level shown on the console and kept in a run's log.
+        log_prints: Whether `print` inside runs is logged where the flow or task does not say.
+        persist_results: Whether results are kept where the flow or task does not say.
+        max_threads: Size of the default thread pool.
+        stable_output: Show no times, ids or names that differ from run to run (for nbval).
+        parent_run: Id of the flow run that this process' runs belong to; set by `nbflow run`.
+    """
+
+    home: Path = Path("~/.nbflow")
+    log_level: str = "INFO"
+    log_prints: bool = False
+    persist_results: bool = False
+    max_threads: int = 32
+    stable_output: bool = False
+    parent_run: str = ""
+
+    @property
+    def log_level_number(self) -> int:
+        """`log_level` as the number `logging` uses; an unknown name counts as INFO."""
+        return logging.getLevelNamesMapping().get(self.log_level.upper(), logging.INFO)
+
+
+def load_settings() -> Settings:
+    """Read the settings as they are now. A value that cannot be read keeps its default."""
+    values: dict[str, Any] = {}
+    project = _project_table(os.getcwd()) if os.path.isdir(os.curdir) else ({}, None)
+    for field in fields(Settings):
+        default = field.default
+        from_env = os.environ.get(f"NBFLOW_{field.name.upper()}")
+        raw = from_env if from_env is not None else project[0].get(field.name)
+        value = _convert(raw, default)
+        if field.name == "home" and from_env is None and raw is not None and project[1] is not None:
+            value = project[1] / value  # a project's home is relative to its pyproject.toml
+        values[field.name] = value
+    values["home"] = _absolute(values["home"])
+    return Settings(**values)
+
+
+def child_environment(**settings: str) -> dict[str, str]:
+    """A copy of this process' environment with the given settings as `NBFLOW_*` on top."""
+    return {**os.environ, **{f"NBFLOW_{name.upper()}": value for name, value in settings.items()}}
+
+
+def _convert(raw: object, default: Any) -> Any:
+    if raw is None:
+        return default
+    if isinstance(default, bool):
+        text = str(raw).strip().lower()
+        return True if text in _TRUE else False if text in _FALSE else default
+    if isinstance(default, int):
+        try:
+            return max(1, int(str(raw)))
+        except ValueError:
+            return default
+    return type(default)(raw) if isinstance(default, str) else Path(str(raw))
+
+
+def _absolute(home: Path) -> Path:
+    try:
+        return Path(os.path.abspath(home.expanduser()))
+    except (RuntimeError, OSError):  # no home folder, or no working directory
+        return home
+
+
+@lru_cache(maxsize=16)
+def _project_table(folder: str) -> tuple[dict[str, Any], Path | None]:
+    """`[tool.nbflow]` of the nearest pyproject.toml above `folder`, and that file's folder."""
+    for parent in (Path(folder), *Path(folder).parents):
+        path = parent / "pyproject.toml"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if "[tool.nbflow]" not in text:
+            return {}, None
+        import tomllib  # only where a project configures nbflow: 5 ms of import
+
+        try:
+            return tomllib.loads(text)["tool"]["nbflow"], parent
+        except (tomllib.TOMLDecodeError, KeyError):
+            return {}, None
+    return {}, None

@@ -1,0 +1,1 @@
+"""The journal of runs in one SQLite file; the only package with SQL."""

@@ -1,0 +1,105 @@
+"""Tables, and how an older file is brought up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from nbflow.errors import StoreTooNew
+
+#: Entry n brings a file from schema n to n + 1. Append only: files in the field depend on it.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE owners (
+        id TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started_at REAL NOT NULL,
+        ended_at REAL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, spec_name TEXT NOT NULL, name TEXT NOT NULL,
+        parent_id TEXT, flow_run_id TEXT, owner_id TEXT NOT NULL, created_at REAL NOT NULL,
+        scheduled_at REAL, tags TEXT, inputs TEXT, upstream TEXT,
+        state_type TEXT NOT NULL, state_name TEXT NOT NULL, message TEXT NOT NULL,
+        run_count INTEGER NOT NULL, started_at REAL, ended_at REAL
+    ) WITHOUT ROWID;
+    CREATE INDEX runs_by_parent ON runs (parent_id) WHERE parent_id IS NOT NULL;
+    CREATE INDEX runs_unfinished ON runs (owner_id)
+        WHERE state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED');
+    CREATE INDEX runs_by_kind ON runs (kind, id);
+
+    -- One table for states entered and lines logged: both are lines of a run's history, they are
+    -- read together in order, and one sequence lets another process follow everything.
+    CREATE TABLE lines (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, at REAL NOT NULL,
+        level INTEGER NOT NULL, logger TEXT NOT NULL, message TEXT NOT NULL,
+        state_name TEXT, state_type TEXT
+    );
+    CREATE INDEX lines_by_run ON lines (run_id, seq);
+
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY, owner_id TEXT NOT NULL, run_id TEXT NOT NULL, verb TEXT NOT NULL,
+        created_at REAL NOT NULL, handled_at REAL
+    );
+    CREATE INDEX requests_open ON requests (owner_id) WHERE handled_at IS NULL;
+
+    CREATE TABLE limits (
+        name TEXT PRIMARY KEY, slots INTEGER NOT NULL, decay_per_second REAL,
+        decayed_active REAL NOT NULL DEFAULT 0, decayed_at REAL NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE TABLE leases (
+        id TEXT NOT NULL, limit_name TEXT NOT NULL, owner_id TEXT NOT NULL, run_id TEXT NOT NULL,
+        slots INTEGER NOT NULL, acquired_at REAL NOT NULL, PRIMARY KEY (limit_name, id)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE artifacts (
+        id TEXT PRIMARY KEY, key TEXT, kind TEXT NOT NULL, data TEXT NOT NULL, description TEXT,
+        run_id TEXT, flow_run_id TEXT, created_at REAL NOT NULL, updated_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX artifacts_by_key ON artifacts (key, created_at);
+
+    CREATE TABLE variables (
+        name TEXT PRIMARY KEY, value TEXT NOT NULL, tags TEXT NOT NULL, updated_at REAL NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE results (
+        key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, entry BLOB, file TEXT,
+        created_at REAL NOT NULL, expires_at REAL, task_name TEXT NOT NULL, run_id TEXT NOT NULL,
+        seconds REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def migrate(
+    connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS
+) -> None:
+    """Bring the file to the newest schema, in one transaction; several processes may race.
+
+    Raises:
+        StoreTooNew: The file is of a newer nbflow; nothing was changed.
+    """
+    if _version(connection) == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = _version(connection)  # again: another process may have been faster
+        if found > len(migrations):
+            raise StoreTooNew(path, found, len(migrations))
+        for script in migrations[found:]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> list[str]:
+    # Not executescript(): it commits the transaction that must hold all of it.
+    bare = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
+    return [statement for statement in bare.split(";") if statement.strip()]

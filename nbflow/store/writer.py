@@ -1,0 +1,244 @@
+"""The one thread per process that writes to the database, with group commit.
+
+What is posted waits a moment for company; what is called is committed at once and answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from nbflow.errors import NbflowError, StoreError
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+_GATHER_SECONDS = 0.03  # well under the 50 ms after which a journalled fact must be on disk
+_POLL_SECONDS = 0.15  # how soon a request of another process is noticed
+_BATCH = 5_000
+_BACKLOG = 50_000  # above it whoever posts waits: 100,000 tasks must not queue up in memory
+
+
+class Backend(Generic[T]):
+    """What the writer needs from its owner. All methods are called on the store thread."""
+
+    def open(self) -> sqlite3.Connection:
+        raise NotImplementedError
+
+    def write(self, connection: sqlite3.Connection, items: list[T]) -> None:
+        raise NotImplementedError
+
+    def poll(self, connection: sqlite3.Connection) -> None:
+        """Another process has written, or some time has passed while `watching`."""
+
+    @property
+    def watching(self) -> bool:
+        """Whether `poll` is to be called while nothing is posted."""
+        return False
+
+    def committed(self, connection: sqlite3.Connection) -> None:
+        """A transaction is on disk."""
+
+    def failed(self, error: sqlite3.Error) -> None:
+        """A batch could not be written; called once until one could be again."""
+
+    def release(self, connection: sqlite3.Connection) -> None:
+        """Nothing more will be written."""
+
+
+class Writer(Generic[T]):
+    """Takes items to write from any thread. The thread starts with the first of them."""
+
+    def __init__(self, backend: Backend[T]) -> None:
+        self._backend = backend
+        self._items: deque[T] = deque()
+        self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
+        self._wake = threading.Event()
+        self._urgent = threading.Event()
+        self._room = threading.Condition()
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._broken = False
+        self._data_version = -1
+
+    def post(self, item: T) -> None:
+        """Write `item` soon. Returns at once, unless the backlog is full: then when there is room."""
+        self._items.append(item)
+        if not self._wake.is_set():
+            self._start()
+            self._wake.set()
+        elif len(self._items) > _BACKLOG:
+            self._wait_for_room()
+
+    def call(self, job: Job[T]) -> Future[T]:
+        """Run `job` in a transaction after all that was posted; the future ends with its commit."""
+        reply: Future[T] = Future()
+        self._jobs.append((job, reply))
+        self._start()
+        self._urgent.set()
+        self._wake.set()
+        return reply
+
+    def flush(self) -> None:
+        """Wait until all that was posted is committed."""
+        if self._thread is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self.call(lambda _: None).result()
+
+    def close(self) -> None:
+        """Write what is left, close the connection, end the thread."""
+        if self._thread is None:
+            return
+        self._closing = True
+        self._urgent.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            with self._start_lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._loop, name="nbflow-store", daemon=True
+                    )
+                    self._thread.start()
+
+    def _wait_for_room(self) -> None:
+        if threading.current_thread() is self._thread:
+            return
+        self._urgent.set()
+        with self._room:
+            while len(self._items) > _BACKLOG and not self._closing:
+                self._room.wait(0.1)
+
+    def _loop(self) -> None:
+        try:
+            connection = self._backend.open()
+        except Exception as error:  # nothing can be stored: every caller is told, nobody hangs
+            self._refuse(error)
+            return
+        try:
+            while not (self._closing and not self._items and not self._jobs):
+                self._turn(connection)
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                self._backend.release(connection)
+
+    def _turn(self, connection: sqlite3.Connection) -> None:
+        timeout = _POLL_SECONDS if self._backend.watching else None
+        woken = self._closing or self._wake.wait(timeout)
+        if woken and not self._closing:
+            self._urgent.wait(_GATHER_SECONDS)
+        self._wake.clear()
+        self._urgent.clear()
+        while self._items or self._jobs:
+            if not self._commit(connection):
+                # Keep what could not be written and try again, but never spin.
+                if self._closing:
+                    self._items.clear()
+                    return
+                self._urgent.wait(0.5)
+                break
+            if len(self._items) < _BATCH and not self._jobs:
+                break
+        if self._backend.watching or not woken:
+            self._poll(connection)
+
+    def _commit(self, connection: sqlite3.Connection) -> bool:
+        """Write one batch and every waiting job in one transaction; False: nothing was written."""
+        n_jobs = len(self._jobs)  # before the items: a job sees all that was posted before it
+        items = list(_take(self._items, _BATCH if not n_jobs else len(self._items)))
+        jobs = list(_take(self._jobs, n_jobs))
+        answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            if items:
+                self._backend.write(connection, items)
+            for job, reply in jobs:
+                answers.append((reply, *_perform(connection, job)))
+            connection.execute("COMMIT")
+        except Exception as error:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            for _, reply in jobs:
+                reply.set_exception(error)
+            if not isinstance(error, sqlite3.Error):  # a bug of ours must not stop the thread
+                logger.exception("%d journal entries could not be written", len(items))
+                return True
+            self._report(error)
+            self._items.extendleft(reversed(items))
+            self._shed()
+            return False
+        self._broken = False
+        for reply, value, failure in answers:
+            if failure is None:
+                reply.set_result(value)
+            else:
+                reply.set_exception(failure)
+        with self._room:
+            self._room.notify_all()
+        with contextlib.suppress(sqlite3.Error):
+            self._backend.committed(connection)
+        return True
+
+    def _shed(self) -> None:
+        """The disk stays full: drop the oldest rather than grow, or hold up the user's flow."""
+        while len(self._items) > _BACKLOG // 2:
+            self._items.popleft()
+
+    def _report(self, error: sqlite3.Error) -> None:
+        if not self._broken:
+            self._broken = True
+            self._backend.failed(error)
+
+    def _poll(self, connection: sqlite3.Connection) -> None:
+        try:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._data_version:
+                self._data_version = version
+                self._backend.poll(connection)
+        except (sqlite3.Error, NbflowError):
+            logger.exception("reading requests failed")
+
+    def _refuse(self, error: Exception) -> None:
+        """The store could not be opened at all: fail what waits and what comes."""
+        while not self._closing:
+            self._items.clear()
+            for _, reply in _take(self._jobs, len(self._jobs)):
+                reply.set_exception(StoreError(str(error)))
+            with self._room:
+                self._room.notify_all()
+            self._wake.wait()
+            self._wake.clear()
+            time.sleep(0)
+
+
+def _take(queue: deque[Any], at_most: int) -> Any:
+    for _ in range(at_most):
+        try:
+            yield queue.popleft()
+        except IndexError:
+            return
+
+
+def _perform(
+    connection: sqlite3.Connection, job: Job[Any]
+) -> tuple[Any, BaseException | None]:
+    """One job under a savepoint, so that a bad one does not lose the batch."""
+    connection.execute("SAVEPOINT job")
+    try:
+        value, failure = job(connection), None
+    except Exception as error:
+        connection.execute("ROLLBACK TO job")
+        value, failure = None, error
+    connection.execute("RELEASE job")
+    return value, failure

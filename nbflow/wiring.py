@@ -1,0 +1,131 @@
+"""The one composition root: settings -> bus, store, results, engine; and their end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nbflow.bus import EventBus
+from nbflow.console import Console
+from nbflow.engine import capture
+from nbflow.engine.engine import Engine
+from nbflow.hooks import HookCaller
+from nbflow.limits import Limits
+from nbflow.results.results import Results
+from nbflow.settings import Settings, load_settings
+from nbflow.store.requests import Request
+from nbflow.store.store import Store
+
+
+class Wiring:
+    """Everything one process needs to carry out runs. Nothing is opened before it is used.
+
+    Attributes:
+        console: Writes log lines to the terminal; a front end of its own may unsubscribe it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bus = EventBus()
+        self.store = Store(settings.home, self.handle)
+        self.limits = Limits(self.store)
+        self.engine = Engine(
+            self.bus,
+            Results(self.store),
+            self.limits,
+            flush=self.store.flush,
+            max_threads=settings.max_threads,
+            log_level=settings.log_level_number,
+            log_prints=settings.log_prints,
+            persist_results=settings.persist_results,
+            parent_run_id=settings.parent_run or None,
+        )
+        self.bus.subscribe(self.store.record)
+        self.console = Console(settings.log_level_number)
+        self.silence_console = self.bus.subscribe(self.console.on_event)
+        self.bus.subscribe(HookCaller(self.engine.loop.run).on_event)
+
+    def handle(self, request: Request) -> None:
+        """Do what another process asks of a run here. Called on the store thread."""
+        verbs = {
+            "cancel": self.engine.cancel,
+            "pause": self.engine.pause,
+            "resume": self.engine.resume,
+        }
+        # On a thread of its own: ending a run writes to the store, whose thread this is.
+        threading.Thread(
+            target=verbs[request.verb], args=(request.run_id,), name="nbflow-request", daemon=True
+        ).start()
+
+    def close(self, *, wait: bool = True) -> None:
+        """End the runs, write everything, end the threads.
+
+        Args:
+            wait: Whether to wait for tasks that were submitted outside of flows.
+        """
+        self.engine.close(wait=wait)
+        self.store.close()
+
+
+_current: Wiring | None = None
+_lock = threading.RLock()
+
+
+def current() -> Wiring:
+    """This process' wiring, made from the settings when first asked for."""
+    if _current is None:
+        _start()
+    assert _current is not None
+    return _current
+
+
+def _start() -> None:
+    global _current
+    with _lock:
+        if _current is None:
+            _current = Wiring(load_settings())
+
+
+def close(*, wait: bool = True) -> None:
+    """Close this process' wiring; the next run makes a new one from the settings as they are then."""
+    global _current
+    with _lock:
+        wiring, _current = _current, None
+    if wiring is not None:
+        wiring.close(wait=wait)
+
+
+@contextmanager
+def using(settings: Settings) -> Iterator[Wiring]:
+    """Use other settings for a while, with a wiring of their own."""
+    global _current
+    with _lock:
+        before, _current = _current, Wiring(settings)
+        wiring = _current
+    try:
+        yield wiring
+    finally:
+        with _lock:
+            _current = before
+        wiring.close()
+
+
+def _at_exit() -> None:
+    # A kernel that is told to stop must stop; a script's submitted tasks are worth waiting for.
+    close(wait="ipykernel" not in sys.modules)
+
+
+def _after_fork() -> None:
+    """Neither the threads nor the database connections of the parent are the child's to use."""
+    global _current, _lock
+    _lock = threading.RLock()
+    capture.uninstall()
+    _current = None
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_after_fork)
