@@ -34,7 +34,9 @@ def create_markdown_artifact(
     return _create("markdown", str(markdown), key, description)
 
 
-def create_table_artifact(table: Any, key: str | None = None, description: str | None = None) -> str:
+def create_table_artifact(
+    table: Any, key: str | None = None, description: str | None = None
+) -> str:
     """Keep a table; gives the artifact's id.
 
     Args:
@@ -51,7 +53,9 @@ def create_link_artifact(
     return _create("link", {"link": str(link), "text": link_text or str(link)}, key, description)
 
 
-def create_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> str:
+def create_image_artifact(
+    image_url: str, key: str | None = None, description: str | None = None
+) -> str:
     """Keep the address of an image, or an image as a `data:` URL; gives the artifact's id."""
     return _create("image", str(image_url), key, description)
 

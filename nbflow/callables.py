@@ -32,7 +32,7 @@ class RunCallable(Generic[P, R, S]):
     _options: dict[str, Any]
 
     def __init__(self, fn: Any, spec: S, options: dict[str, Any]) -> None:
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn)  # type: ignore[arg-type]  # it takes any callable
         # A function handed over already wrapped by @staticmethod or @classmethod binds as that.
         self._binding = type(fn) if isinstance(fn, staticmethod | classmethod) else None
         self._options = options
@@ -71,7 +71,7 @@ class RunCallable(Generic[P, R, S]):
         """A copy with other options; those not named stay as they are."""
         fn = self._options["__fn__"]
         kept = {name: value for name, value in self._options.items() if name != "__fn__"}
-        other = type(self)(fn, **{**kept, **options})  # type: ignore[call-arg]
+        other = type(self)(fn, **{**kept, **options})
         other._derived = True
         other.spec = replace(other.spec, fn=self.spec.fn)
         return other

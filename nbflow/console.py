@@ -36,7 +36,7 @@ class Console:
             if event.echo and event.level >= self._level:
                 self._write(event.at, event.level, f"{event.run.label} - {event.message}")
         elif type(event) is RunCreated and event.run.kind is RunKind.FLOW:
-            if logging.INFO >= self._level:
+            if self._level <= logging.INFO:
                 self._write(event.run.created_at, logging.INFO, told_of_flow(event.run))
 
     def _write(self, at: float, level: int, text: str) -> None:

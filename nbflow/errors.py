@@ -120,7 +120,7 @@ class RemoteError(NbflowError):
 
 
 class Interrupted(BaseException):
-    """Raised inside user code to end a try; not an `Exception`, so that `except Exception` lets it by."""
+    """Raised inside user code to end a try. No `Exception`: `except Exception` must let it by."""
 
 
 # --- the store ----------------------------------------------------------------------------

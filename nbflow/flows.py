@@ -104,11 +104,11 @@ class Flow(RunCallable[P, R, FlowSpec]):
             if self.spec.colour is Colour.ASYNC:
                 context_kept = asyncio.new_event_loop()
                 try:
-                    context_kept.run_until_complete(answer)  # type: ignore[arg-type]
+                    context_kept.run_until_complete(answer)
                 finally:
                     context_kept.close()
             elif self.spec.colour is Colour.GENERATOR:
-                list(answer)  # type: ignore[call-overload]
+                list(answer)
         finally:
             current_trace.reset(token)
         return trace.mermaid()

@@ -168,7 +168,7 @@ class Task(RunCallable[P, R, TaskSpec]):
         if current_trace.get() is not None:
             return self._traced(args, kwargs, is_flow=False)  # type: ignore[no-any-return]
         spec = self._fresh().spec
-        n, call = expand(lambda a, k: spec.bind(a, k), args, kwargs)
+        n, call = expand(spec.bind, args, kwargs)
         engine = wiring.current().engine
         return TaskFutureList(engine.submit(spec, *call(i), wait_for) for i in range(n))
 
@@ -206,7 +206,9 @@ def _policy(
     checks.callable_or_none("cache_key_fn", key_fn, "a function of (context, arguments)")
     if policy is not None and not callable(getattr(policy, "compute_key", None)):
         checks.callable_or_none(
-            "cache_policy", policy, "a policy of nbflow.cache_policies, such as INPUTS + TASK_SOURCE"
+            "cache_policy",
+            policy,
+            "a policy of nbflow.cache_policies, such as INPUTS + TASK_SOURCE",
         )
     if key_fn is not None:
         if policy is not None:
@@ -223,6 +225,8 @@ def _serializer(serializer: Any) -> Serializer | None:
             listed = ", ".join(sorted(NAMED))
             raise InvalidOption("@task", "result_serializer", serializer, f"one of {listed}")
         return NAMED[serializer]
-    if serializer is not None and not (hasattr(serializer, "dumps") and hasattr(serializer, "loads")):
+    if serializer is not None and not (
+        hasattr(serializer, "dumps") and hasattr(serializer, "loads")
+    ):
         raise InvalidOption("@task", "result_serializer", serializer, "a name or a serializer")
     return serializer  # type: ignore[no-any-return]

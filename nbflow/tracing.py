@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from nbflow.model.annotations import allow_failure, quote, unmapped
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -60,9 +62,8 @@ class Placeholder:
     def __len__(self) -> int:
         return 1
 
-    def __await__(self) -> Iterator[Any]:
-        return self
-        yield  # makes it a generator: nothing is awaited
+    def __await__(self) -> Generator[Any, None, Placeholder]:
+        return iter_nothing(self)
 
     def __repr__(self) -> str:
         return f"<result of call {self._number}>"
@@ -73,6 +74,12 @@ class Placeholder:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _same
     __rtruediv__ = __floordiv__ = __mod__ = __pow__ = __neg__ = __lt__ = __gt__ = _same
     __le__ = __ge__ = __and__ = __or__ = _same
+
+
+def iter_nothing(value: T) -> Generator[Any, None, T]:
+    """Awaiting this gives `value` at once."""
+    yield from ()
+    return value
 
 
 def _sources(value: Any, depth: int = 0) -> Iterator[int]:

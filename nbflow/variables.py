@@ -12,7 +12,7 @@ __all__ = ["Variable"]
 
 
 class Variable:
-    """`Variable.set("limit", 10)`, `Variable.get("limit")`. Values are JSON; calls are plain calls."""
+    """`Variable.set("limit", 10)`, `Variable.get("limit")`. Values are what JSON knows."""
 
     @staticmethod
     def get(name: str, default: Any = None) -> Any:

@@ -91,7 +91,7 @@ def _start() -> None:
 
 
 def close(*, wait: bool = True) -> None:
-    """Close this process' wiring; the next run makes a new one from the settings as they are then."""
+    """Close this process' wiring; the next run makes one from the settings as they are then."""
     global _current
     with _lock:
         wiring, _current = _current, None

@@ -91,7 +91,9 @@ class Upstream:
         return None
 
 
-def look_for_upstream(args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any) -> Upstream | None:
+def look_for_upstream(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any
+) -> Upstream | None:
     """The futures that a call's arguments wait for; None where there is nothing to replace."""
     upstream = Upstream()
     for value in args:
@@ -162,7 +164,7 @@ def expand(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> tuple[int, Callable[[int], tuple[tuple[Any, ...], dict[str, Any]]]]:
-    """The calls that `.map()` stands for: their number, and a function from n to the nth call's arguments.
+    """The calls that `.map()` stands for: their number, and the arguments of the nth.
 
     Raises:
         MappingError: There is nothing to iterate over, or the lengths differ.

@@ -38,9 +38,7 @@ class CachePlan:
         )
         policy = options.policy or DEFAULT
         try:
-            self.key = policy.compute_key(
-                subject, context.parameters(), context.scope.parameters
-            )
+            self.key = policy.compute_key(subject, context.parameters(), context.scope.parameters)
         except Exception as error:
             # A wrong key may not stop the task, but must not go unseen either.
             _warn_once(self.spec.name, error)
@@ -85,5 +83,9 @@ def _warn_once(task_name: str, error: Exception) -> None:
     about = (task_name, type(error).__name__)
     if about not in _warned:
         _warned.add(about)
-        what = str(error) if isinstance(error, Unfingerprintable) else f"{type(error).__name__}: {error}"
+        what = (
+            str(error)
+            if isinstance(error, Unfingerprintable)
+            else f"{type(error).__name__}: {error}"
+        )
         logger.warning("task %r runs without its cache: %s", task_name, what)

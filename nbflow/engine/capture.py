@@ -62,14 +62,25 @@ def emit(
         _sink(context, level, logger, message, time.time() if at is None else at, echo)
 
 
-def _print(*values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False) -> None:
+def _print(
+    *values: Any,
+    sep: str | None = " ",
+    end: str | None = "\n",
+    file: Any = None,
+    flush: bool = False,
+) -> None:
     """`print`, which inside a run with `log_prints` adds a line to the run's log instead."""
     context = current_run.get()
     if context is None or not context.log_prints or file not in (None, sys.stdout, sys.stderr):
         _original_print(*values, sep=sep, end=end, file=file, flush=flush)
         return
     text = (" " if sep is None else sep).join(map(str, values))
-    emit(context, logging.ERROR if file is sys.stderr and file is not None else logging.INFO, "print", text)
+    emit(
+        context,
+        logging.ERROR if file is sys.stderr and file is not None else logging.INFO,
+        "print",
+        text,
+    )
 
 
 def _make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:

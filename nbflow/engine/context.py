@@ -29,7 +29,16 @@ class FlowScope:
         gate: Closed while the flow run is paused.
     """
 
-    __slots__ = ("_numbers", "failed", "gate", "parameters", "persist", "run", "runner", "unfinished")
+    __slots__ = (
+        "_numbers",
+        "failed",
+        "gate",
+        "parameters",
+        "persist",
+        "run",
+        "runner",
+        "unfinished",
+    )
 
     def __init__(self, run: Run | None, runner: TaskRunner, persist: bool = False) -> None:
         self.run = run

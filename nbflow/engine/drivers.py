@@ -270,8 +270,9 @@ async def _call_async(
 
 
 def _guard_against_blocking(context: RunContext, timeout_seconds: float | None) -> MainTry | None:
-    """asyncio's timeout never comes while the coroutine blocks the loop; on the main thread the
-    alarm does. A little later, so that whatever awaits is ended by asyncio itself."""
+    """Asyncio's timeout never comes while the coroutine blocks the loop; on the main thread the
+    alarm does. A little later, so that whatever awaits is ended by asyncio itself.
+    """
     if timeout_seconds is None or not interrupts.on_main_thread():
         return None
     interrupts.install()
@@ -285,7 +286,7 @@ def _guard_against_blocking(context: RunContext, timeout_seconds: float | None) 
 
 
 def drive_generator(protocol: Protocol, tries: Tries) -> Generator[Any, Any, State]:
-    """Run a protocol whose function yields: what it yields is passed on. Returns the final state."""
+    """Run a protocol whose function yields; what it yields is passed on. Gives the final state."""
     outcome: Any = None
     try:
         while True:

@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import copy_context
-
 from typing import Any, Protocol
 
 from nbflow.bus import EventBus
@@ -120,7 +119,12 @@ class Engine:
         return self._call_async_generator(spec, args, kwargs, wait_for)
 
     def _call_sync(
-        self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any], return_state: bool, wait_for: Any
+        self,
+        spec: Spec,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        return_state: bool,
+        wait_for: Any,
     ) -> Any:
         __tracebackhide__ = True
         context, protocol = self._begin(spec, args, kwargs, wait_for)
@@ -131,7 +135,12 @@ class Engine:
         return state if return_state else state.result()
 
     async def _call_async(
-        self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any], return_state: bool, wait_for: Any
+        self,
+        spec: Spec,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        return_state: bool,
+        wait_for: Any,
     ) -> Any:
         __tracebackhide__ = True
         context, protocol = self._begin(spec, args, kwargs, wait_for)
@@ -270,7 +279,7 @@ class Engine:
             return template.format(**context.parameters())
         except Exception as error:
             option = "flow_run_name" if run.kind is RunKind.FLOW else "task_run_name"
-            logger.warning("%s of %r failed: %r; the default name is used", option, spec.name, error)
+            logger.warning("%s of %r failed: %r; a default is used", option, spec.name, error)
             return f"{spec.name}-{context.scope.number(spec.name)}"
 
     # --- task runners -----------------------------------------------------------------------------
@@ -317,7 +326,7 @@ class Engine:
         try:
             return bool(condition(spec.owner, run, state))
         except Exception:
-            logger.exception("retry_condition_fn of task %r raised; it is not tried again", spec.name)
+            logger.exception("retry_condition_fn of %r raised; it is not tried again", spec.name)
             return False
 
     def log_failure(self, run: Run, error: BaseException | None) -> None:

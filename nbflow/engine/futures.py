@@ -8,20 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
-from nbflow.engine.pool import current_pool
+from nbflow.engine.pool import ThreadPool, current_pool
 from nbflow.model.runs import Run
 from nbflow.model.states import State
 
 if TYPE_CHECKING:
     from nbflow.engine.context import FlowScope
-    from nbflow.engine.relay import Relay
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 # One lock for all futures: held for a few instructions only, and it saves each of them its own.
 _lock = threading.Lock()
+
+
+class Carrier(Protocol):
+    """Whoever carries out a submitted run, as far as its future needs to know."""
+
+    def run_here(self, pool: ThreadPool) -> bool: ...
+    def cancel(self, why: str, *, running: bool = True) -> bool: ...
 
 
 class TaskFuture(Generic[T]):
@@ -35,7 +41,7 @@ class TaskFuture(Generic[T]):
     def __init__(self, run: Run, scope: FlowScope) -> None:
         self.run = run
         self._scope: FlowScope | None = scope
-        self._relay: Relay | None = None
+        self._relay: Carrier | None = None
         self._callbacks: list[Callable[[TaskFuture[T]], object]] | None = []
         self._final: State | None = None
         scope.unfinished.add(self)
@@ -194,9 +200,14 @@ async def wait_async(futures: Iterable[TaskFuture[Any]]) -> None:
             await done
 
 
+def _set(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
 def _wake(loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
     if not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+        loop.call_soon_threadsafe(_set, done)
 
 
 @overload

@@ -140,7 +140,7 @@ class ThreadTry:
         _local.innermost = self
 
     def interrupt(self, ended: str) -> bool:
-        """Raise `Interrupted` in the thread, as soon as it runs Python code; False: it has ended."""
+        """Raise `Interrupted` in the thread when it next runs Python code; False: it has ended."""
         with self._lock:
             if self._live:
                 self.ended = self.ended or ended

@@ -25,7 +25,7 @@ class LoopThread:
         context: Context,
         done: Callable[[asyncio.Task[Any]], object],
     ) -> Callable[[], None]:
-        """Run a coroutine; `done` is called on the loop's thread. Gives a function that cancels it."""
+        """Run a coroutine; gives a function that cancels it. `done` is called on the loop's thread."""
         loop = self._running()
         tasks: list[asyncio.Task[Any]] = []
         cancelled = threading.Event()

@@ -94,7 +94,7 @@ def _new_adapter(hint: Any) -> TypeAdapter[Any]:
 
 def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
     """The hints that can be told; those that name what is not there are left out."""
-    target = fn if hasattr(fn, "__annotations__") else getattr(type(fn), "__call__", fn)
+    target = fn if hasattr(fn, "__annotations__") else type(fn).__call__
     if not getattr(target, "__annotations__", None):
         return {}
     try:

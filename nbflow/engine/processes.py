@@ -135,7 +135,9 @@ class _Slot:
                 "ProcessPoolTaskRunner needs loky; install it with `pip install 'nbflow[process]'`"
             ) from error
         self.broken = False
-        self._executor = ProcessPoolExecutor(max_workers=1, timeout=None, initializer=_in_own_session)
+        self._executor = ProcessPoolExecutor(
+            max_workers=1, timeout=None, initializer=_in_own_session
+        )
 
     def run(self, work: _Work, done: Any) -> None:
         try:

@@ -12,12 +12,12 @@ import time
 import traceback
 from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.engine.arguments import Upstream, resolve
 from nbflow.engine.effects import Call, Effect, Offload, Outcome, Sleep, Wait
-from nbflow.engine.parameters import flow_parameters
 from nbflow.engine.futures import TaskFuture, TaskFutureList
+from nbflow.engine.parameters import flow_parameters
 from nbflow.engine.transactions import Transaction
 from nbflow.errors import CancelledRun, Interrupted, RunTimedOut, UpstreamFailed
 from nbflow.model.runs import RunKind
@@ -155,7 +155,9 @@ def _ended(context: RunContext, outcome: Outcome) -> State:
         timeout.__traceback__ = error.__traceback__ if error is not None else None
         return state_named("TimedOut", str(timeout), timeout)
     if outcome.ended == "Cancelled":
-        return state_named("Cancelled", f"{what} was cancelled", CancelledRun(f"{what} was cancelled"))
+        return state_named(
+            "Cancelled", f"{what} was cancelled", CancelledRun(f"{what} was cancelled")
+        )
     if outcome.ended == "Crashed":
         return state_named("Crashed", _told(error), error)
     if isinstance(error, Exception):
@@ -229,7 +231,9 @@ def _end_of_children(
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         final = failed[0]._final
         assert final is not None
-        message = f"submitted task runs failed and were not looked at: {names}{more}; {final.message}"
+        message = (
+            f"submitted task runs failed and were not looked at: {names}{more}; {final.message}"
+        )
         return Outcome(state_named("Failed", message, final.error))
     return outcome
 
@@ -252,9 +256,7 @@ def _stage(engine: Engine, context: RunContext, transaction: Transaction | None)
         engine.enter(run, State(_COMPLETED, "RolledBack", message, run.state.data))
 
     own = transaction or Transaction()
-    own.add_hooks(
-        hooks.on_commit, hooks.on_rollback, rolled_back if hooks.on_rollback else None
-    )
+    own.add_hooks(hooks.on_commit, hooks.on_rollback, rolled_back if hooks.on_rollback else None)
     if transaction is None:
         own.commit()
 

@@ -13,10 +13,10 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nbflow.engine.context import current_run
 from nbflow.engine.drivers import perform
 from nbflow.engine.effects import Call, Outcome, Sleep, Wait
 from nbflow.engine.interrupts import ThreadTry
-from nbflow.engine.context import current_run
 from nbflow.errors import CancelledRun, Interrupted
 from nbflow.model.specs import Colour
 from nbflow.model.states import State, state_named
@@ -137,7 +137,8 @@ class Relay:
         """The outcome of a try; None: this thread is not the one to go on."""
         runner = call.context.scope.runner
         if runner.elsewhere:
-            return self._call_elsewhere(call)
+            self._call_elsewhere(call)
+            return None
         turn = self._turn
         outcome = self._context.run(self._call_here, call, turn)
         return outcome if self._take(turn) else None
@@ -197,7 +198,7 @@ class Relay:
             self._resume_in_pool(turn, outcome)
 
         kill = call.context.scope.runner.start(call, answered)
-        self._stop = lambda ended: kill(ended)
+        self._stop = kill
         timeout = call.context.spec.timeout_seconds
         if timeout is not None:
             self._timer = self._engine.timers.call_later(timeout, lambda: kill("TimedOut"))

@@ -45,7 +45,9 @@ class Timers:
         due = time.monotonic() + seconds
         with self._changed:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="nbflow-timers", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._loop, name="nbflow-timers", daemon=True
+                )
                 self._thread.start()
             heapq.heappush(self._heap, (due, next(self._order), timer))
             if self._heap[0][2] is timer:

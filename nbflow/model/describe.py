@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ def describe(value: Any) -> Any:
     if kind in _EXACT:
         if kind is int and value.bit_length() > 63:
             return f"int of {value.bit_length()} bits"
-        if kind is float and (value != value or value in (float("inf"), float("-inf"))):
+        if kind is float and (not math.isfinite(value)):
             return str(value)
         return value
     if kind is str:

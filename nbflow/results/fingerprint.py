@@ -293,7 +293,8 @@ def _by_module(kind: type, value: Any) -> Callable[[_Walk, Any], bytes] | None:
             return _array
         if isinstance(value, np.generic):
             return lambda walk, scalar: walk.several(
-                b"n", [scalar.dtype.str, scalar.item() if scalar.dtype.hasobject else scalar.tobytes()]
+                b"n",
+                [scalar.dtype.str, scalar.item() if scalar.dtype.hasobject else scalar.tobytes()],
             )
         if isinstance(value, np.dtype):
             return lambda walk, dtype: walk.several(b"y", [repr(dtype), dtype.str])
@@ -402,7 +403,7 @@ def _library_module(name: str) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return getattr(module, "__spec__", None) is not None
-    return os.path.abspath(file).startswith(_LIBRARY)
+    return bool(os.path.abspath(file).startswith(_LIBRARY))
 
 
 def _is_library(thing: Any) -> bool:

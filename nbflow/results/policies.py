@@ -64,7 +64,11 @@ class Compound(CachePolicy):
         return fingerprint(known) if known else None
 
     def __sub__(self, name: str) -> CachePolicy:
-        return Compound(tuple(policy - name if isinstance(policy, Inputs) else policy for policy in self.policies))
+        return Compound(
+            tuple(
+                policy - name if isinstance(policy, Inputs) else policy for policy in self.policies
+            )
+        )
 
 
 @dataclass(frozen=True)

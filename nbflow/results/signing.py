@@ -33,7 +33,9 @@ class Signer:
             ResultUnreadable: It is not an entry, is damaged, or another key or purpose made it.
         """
         mac, payload = entry[len(_MAGIC) :][:_MAC_BYTES], entry[len(_MAGIC) + _MAC_BYTES :]
-        if not entry.startswith(_MAGIC) or not hmac.compare_digest(mac, self._mac(purpose, payload)):
+        if not entry.startswith(_MAGIC) or not hmac.compare_digest(
+            mac, self._mac(purpose, payload)
+        ):
             raise ResultUnreadable(f"the stored result {purpose!r} is damaged or not of this user")
         return payload
 

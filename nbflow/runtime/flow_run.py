@@ -1,4 +1,4 @@
-"""The flow run around the caller: `id`, `name`, `flow_name`, `parameters`, `tags`, `run_count`, ..."""
+"""The flow run around the caller: `id`, `name`, `parameters`, `tags`, `run_count`, ..."""
 
 from typing import Any
 

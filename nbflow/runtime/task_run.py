@@ -1,4 +1,4 @@
-"""The task run around the caller: `id`, `name`, `task_name`, `parameters`, `tags`, `run_count`, ..."""
+"""The task run around the caller: `id`, `name`, `parameters`, `tags`, `run_count`, ..."""
 
 from typing import Any
 

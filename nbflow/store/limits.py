@@ -77,9 +77,7 @@ def acquire(
 def release(connection: sqlite3.Connection, lease_id: str, names: tuple[str, ...]) -> None:
     """Give slots back. Slots of a decaying limit come back by themselves."""
     for name in names:
-        connection.execute(
-            "DELETE FROM leases WHERE limit_name = ? AND id = ?", (name, lease_id)
-        )
+        connection.execute("DELETE FROM leases WHERE limit_name = ? AND id = ?", (name, lease_id))
 
 
 def create(

@@ -123,9 +123,7 @@ def delete(connection: sqlite3.Connection, run_id: str) -> int:
     return len(ids)
 
 
-def _with_task_counts(
-    connection: sqlite3.Connection, records: list[RunRecord]
-) -> list[RunRecord]:
+def _with_task_counts(connection: sqlite3.Connection, records: list[RunRecord]) -> list[RunRecord]:
     flows = {record.id: record for record in records if record.kind is RunKind.FLOW}
     rows = connection.execute(
         """SELECT parent_id, state_name, count(*) FROM runs

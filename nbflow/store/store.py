@@ -102,7 +102,9 @@ class Store(Backend[Event]):
         except StoreError as error:
             if not self._may_fall_back:
                 raise
-            sys.stderr.write(f"nbflow: {error}. Until then runs are kept only while this process lives.\n")
+            sys.stderr.write(
+                f"nbflow: {error}. Until then runs are kept only while this process lives.\n"
+            )
             self._temporary = Path(tempfile.mkdtemp(prefix="nbflow-"))
             return Database(self._temporary)
 
@@ -147,7 +149,9 @@ class Store(Backend[Event]):
 
     def failed(self, error: sqlite3.Error) -> None:
         reason = unavailable(self.database.path, error)
-        sys.stderr.write(f"nbflow: {reason}. Runs go on, but are not recorded until it is possible again.\n")
+        sys.stderr.write(
+            f"nbflow: {reason}. Runs go on, but are not recorded until it is possible again.\n"
+        )
 
     def release(self, connection: sqlite3.Connection) -> None:
         self.database.checkpoint(connection, at_least_bytes=0)
@@ -191,7 +195,9 @@ class Store(Backend[Event]):
 
     # --- limits ---------------------------------------------------------------------------
 
-    def acquire(self, names: list[str], slots: int, lease_id: str, run_id: str) -> limits.Acquisition:
+    def acquire(
+        self, names: list[str], slots: int, lease_id: str, run_id: str
+    ) -> limits.Acquisition:
         """Try to take slots of limits; see `limits.acquire`. Waits for the commit."""
         owner_id = self.owner_id
         return self._do(
@@ -206,9 +212,7 @@ class Store(Backend[Event]):
 
     def create_limit(self, name: str, slots: int, decay_per_second: float | None = None) -> None:
         """Create a limit or change its size."""
-        self._do(
-            lambda connection: limits.create(connection, name, slots, decay_per_second)
-        )
+        self._do(lambda connection: limits.create(connection, name, slots, decay_per_second))
 
     def delete_limit(self, name: str) -> None:
         """Delete a limit.

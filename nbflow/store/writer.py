@@ -19,7 +19,8 @@ from nbflow.errors import NbflowError, StoreError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
+R = TypeVar("R")
+Job = Callable[[sqlite3.Connection], R]
 
 _GATHER_SECONDS = 0.03  # well under the 50 ms after which a journalled fact must be on disk
 _POLL_SECONDS = 0.15  # how soon a request of another process is noticed
@@ -71,7 +72,7 @@ class Writer(Generic[T]):
         self._data_version = -1
 
     def post(self, item: T) -> None:
-        """Write `item` soon. Returns at once, unless the backlog is full: then when there is room."""
+        """Write `item` soon. Returns at once, or when there is room if the backlog is full."""
         self._items.append(item)
         if not self._wake.is_set():
             self._start()
@@ -79,9 +80,9 @@ class Writer(Generic[T]):
         elif len(self._items) > _BACKLOG:
             self._wait_for_room()
 
-    def call(self, job: Job[T]) -> Future[T]:
+    def call(self, job: Job[R]) -> Future[R]:
         """Run `job` in a transaction after all that was posted; the future ends with its commit."""
-        reply: Future[T] = Future()
+        reply: Future[R] = Future()
         self._jobs.append((job, reply))
         self._start()
         self._urgent.set()
@@ -230,9 +231,7 @@ def _take(queue: deque[Any], at_most: int) -> Any:
             return
 
 
-def _perform(
-    connection: sqlite3.Connection, job: Job[Any]
-) -> tuple[Any, BaseException | None]:
+def _perform(connection: sqlite3.Connection, job: Job[Any]) -> tuple[Any, BaseException | None]:
     """One job under a savepoint, so that a bad one does not lose the batch."""
     connection.execute("SAVEPOINT job")
     try:
