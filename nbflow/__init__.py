@@ -18,6 +18,8 @@ _HOMES = {
     "allow_failure": "model.annotations",
     "quote": "model.annotations",
     "unmapped": "model.annotations",
+    # notebooks
+    "cell": "notebook.session",
     # running
     "State": "model.states",
     "get_run_context": "context",
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from nbflow.logging import get_run_logger
     from nbflow.model.annotations import allow_failure, quote, unmapped
     from nbflow.model.states import State
+    from nbflow.notebook.session import cell
     from nbflow.tasks import Task, task
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "State",
     "Task",
     "allow_failure",
+    "cell",
     "flow",
     "get_run_context",
     "get_run_logger",

@@ -6,6 +6,7 @@ A subscriber only watches. What it raises is logged here, once per subscriber, a
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from nbflow.model.events import Event
@@ -20,15 +21,21 @@ class EventBus:
     def __init__(self) -> None:
         # Replaced as a whole, never changed in place: publishing needs no lock.
         self._subscribers: tuple[Subscriber, ...] = ()
-        self._reported: set[Subscriber] = set()
+        self._lock = threading.Lock()
+        self._reported: set[int] = set()  # ids: a bound method need not be hashable
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with every event from now on; the returned function ends that."""
-        self._subscribers += (subscriber,)
+        with self._lock:
+            self._subscribers += (subscriber,)
         return lambda: self._unsubscribe(subscriber)
 
     def _unsubscribe(self, subscriber: Subscriber) -> None:
-        self._subscribers = tuple(known for known in self._subscribers if known is not subscriber)
+        with self._lock:
+            self._subscribers = tuple(
+                known for known in self._subscribers if known is not subscriber
+            )
+            self._reported.discard(id(subscriber))
 
     def publish(self, event: Event) -> None:
         """Tell every subscriber. Returns when all have been called; never raises."""
@@ -36,6 +43,6 @@ class EventBus:
             try:
                 subscriber(event)
             except Exception:
-                if subscriber not in self._reported:
-                    self._reported.add(subscriber)
+                if id(subscriber) not in self._reported:
+                    self._reported.add(id(subscriber))
                     logger.exception("%r failed on %s", subscriber, type(event).__name__)

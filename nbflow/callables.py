@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
+from nbflow.model.options import check_known
 from nbflow.model.specs import Spec, StateHook
 from nbflow.tracing import current_trace
 
@@ -32,7 +33,8 @@ class RunCallable(Generic[P, R, S]):
     _options: dict[str, Any]
 
     def __init__(self, fn: Any, spec: S, options: dict[str, Any]) -> None:
-        functools.update_wrapper(self, fn)  # type: ignore[arg-type]  # it takes any callable
+        # Not its `__dict__`: a callable object's own attributes would hide those of a task.
+        functools.update_wrapper(self, fn, updated=())  # type: ignore[arg-type]  # any callable
         # A function handed over already wrapped by @staticmethod or @classmethod binds as that.
         self._binding = type(fn) if isinstance(fn, staticmethod | classmethod) else None
         self._options = options
@@ -68,7 +70,13 @@ class RunCallable(Generic[P, R, S]):
         return self.spec.timeout_seconds
 
     def with_options(self, **options: Any) -> Self:
-        """A copy with other options; those not named stay as they are."""
+        """A copy with other options; those not named stay as they are.
+
+        Raises:
+            UnknownOption, InvalidOption: As the decorator.
+        """
+        known = frozenset(type(self).__init__.__kwdefaults__ or ())
+        check_known(options, known, f"{type(self).__name__}.with_options()")
         fn = self._options["__fn__"]
         kept = {name: value for name, value in self._options.items() if name != "__fn__"}
         other = type(self)(fn, **{**kept, **options})

@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
+from nbflow.model.records import LineRecord
 from nbflow.model.runs import Run, RunKind
 from nbflow.model.states import FINAL_TYPES, State, StateType
 
@@ -70,6 +71,13 @@ def told_of_state(label: str, state: State) -> tuple[int, str] | None:
     if state.type in (StateType.CANCELLING, StateType.PAUSED):
         return logging.INFO, f"{label} - {state.name}: {state.message}"
     return None
+
+
+def told_of_line(label: str, line: LineRecord) -> tuple[int, str] | None:
+    """Level and text of a recorded line; None: nothing is said of it."""
+    if line.state_name is None or line.state_type is None:
+        return line.level, f"{label} - {line.message}"
+    return told_of_state(label, State(line.state_type, line.state_name, line.message))
 
 
 def _capitalised(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, ParamSpec, TypeVar, overload
 
 from nbflow import wiring
@@ -101,12 +100,10 @@ class Flow(RunCallable[P, R, FlowSpec]):
         token = current_trace.set(trace)
         try:
             answer = self.spec.fn(*args, **kwargs)
-            if self.spec.colour is Colour.ASYNC:
-                context_kept = asyncio.new_event_loop()
-                try:
-                    context_kept.run_until_complete(answer)
-                finally:
-                    context_kept.close()
+            if self.spec.colour is Colour.ASYNC_GENERATOR:
+                answer = _exhaust(answer)
+            if self.spec.colour.is_async:  # on another thread: in a notebook a loop runs on this
+                wiring.current().engine.loop.run(answer)
             elif self.spec.colour is Colour.GENERATOR:
                 list(answer)
         finally:
@@ -139,6 +136,11 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     """
     check_known(options, _OPTIONS, "@flow")
     return functools.partial(Flow, **options) if fn is None else Flow(fn, **options)
+
+
+async def _exhaust(items: AsyncIterable[Any]) -> None:
+    async for _ in items:
+        pass
 
 
 def _runner(checks: OptionChecks, runner: Any) -> Any:

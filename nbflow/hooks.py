@@ -29,7 +29,7 @@ class HookCaller:
         """Bus subscriber. Blocks for as long as the hooks do."""
         if type(event) is not StateChanged or not event.run.spec.hooks.watch_states:
             return
-        for hook in _due(event.run.spec.hooks, event.state):
+        for hook in _due(event.run.spec.hooks, event.run, event.state):
             self._call(hook, event.run, event.state)
 
     def _call(self, hook: Callable[..., Any], run: Run, state: State) -> None:
@@ -37,15 +37,16 @@ class HookCaller:
             answer = hook(run.spec.owner, run, state)
             if inspect.iscoroutine(answer):
                 self._run_async(answer)
-        except Exception:
+        except (Exception, SystemExit):
             name = getattr(hook, "__name__", repr(hook))
             logger.exception("hook %r raised for %s", name, run.label)
 
 
-def _due(hooks: Hooks, state: State) -> tuple[Callable[..., Any], ...]:
+def _due(hooks: Hooks, run: Run, state: State) -> tuple[Callable[..., Any], ...]:
     match state.type:
         case StateType.RUNNING:
-            return hooks.on_running if state.name != "Retrying" else ()
+            # Neither a retry nor a run that was paused begins anew.
+            return hooks.on_running if state.at == run.started_at else ()
         case StateType.COMPLETED:
             return hooks.on_completion if state.name != "RolledBack" else ()
         case StateType.FAILED:

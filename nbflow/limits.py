@@ -5,6 +5,7 @@ A release in this process wakes its waiters at once; one in another process is n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -51,12 +52,16 @@ class Limits:
     """The limits of one store."""
 
     def __init__(self, store: LimitStore) -> None:
-        self._store = store
-        self._released = threading.Condition()
-        self._n_released = 0
+        self.store = store
+        self.released = threading.Condition()
+        self.n_released = 0
         self._warned: set[str] = set()
 
-    def acquire(
+    def acquire(self, names: list[str], *, run_id: str = "") -> Lease:
+        """Wait for one slot of every one of `names`, then hold them. Blocks."""
+        return self.waiting(names, run_id=run_id).block()
+
+    def waiting(
         self,
         names: list[str],
         slots: int = 1,
@@ -64,57 +69,29 @@ class Limits:
         timeout_seconds: float | None = None,
         strict: bool = False,
         run_id: str = "",
-    ) -> Lease:
-        """Wait for `slots` of every one of `names`, then hold them. Blocks.
+    ) -> Waiting:
+        """A wait for `slots` of every one of `names`, to be carried out by its caller.
 
         Args:
             strict: A name without a limit is an error; else it does not limit, and says so once.
-
-        Raises:
-            AcquireTimedOut: Not within `timeout_seconds`.
-            LimitNotFound: With `strict`, for a name without a limit.
         """
-        lease_id = new_id()
-        started = time.monotonic()
-        end = float("inf") if timeout_seconds is None else started + timeout_seconds
-        reap_at = started + _REAP_SECONDS
-        while True:
-            seen = self._n_released
-            answer = self._store.acquire(names, slots, lease_id, run_id)
-            if answer.missing:
-                self._tell_missing(answer.missing, strict, lease_id, answer)
-            if answer.wait_seconds is None:
-                return Lease(self, lease_id, answer.taken)
-            now = time.monotonic()
-            if now >= end:
-                raise AcquireTimedOut(names, timeout_seconds or 0.0)
-            if now >= reap_at:
-                self._store.reap()
-                reap_at = now + _REAP_SECONDS
-            with self._released:
-                if self._n_released == seen:
-                    self._released.wait(min(answer.wait_seconds, _POLL_SECONDS, end - now))
+        return Waiting(self, names, slots, timeout_seconds, strict, run_id)
 
     def acquire_for_tags(self, run: Run) -> Lease | None:
-        """Hold a slot of every limit that is named like a tag of the run; None: there is no such."""
-        limited = {record.name for record in self._store.limits()}.intersection(run.tags)
+        """Hold a slot of every limit that is named like a tag of the run; None: there is none."""
+        limited = {record.name for record in self.store.limits()}.intersection(run.tags)
         return self.acquire(sorted(limited), run_id=run.id) if limited else None
 
     def release(self, lease_id: str, names: tuple[str, ...]) -> None:
         """Give slots back and wake who waits for them in this process."""
-        self._store.release_lease(lease_id, names)
-        with self._released:
-            self._n_released += 1
-            self._released.notify_all()
+        self.store.release_lease(lease_id, names)
+        with self.released:
+            self.n_released += 1
+            self.released.notify_all()
 
-    def _tell_missing(
-        self, missing: tuple[str, ...], strict: bool, lease_id: str, answer: Acquisition
-    ) -> None:
-        if strict:
-            if answer.taken:
-                self.release(lease_id, answer.taken)
-            raise LimitNotFound(missing[0])
-        for name in missing:
+    def warn_missing(self, names: tuple[str, ...]) -> None:
+        """Say, once for each name, that it limits nothing."""
+        for name in names:
             if name not in self._warned:
                 self._warned.add(name)
                 logger.warning(
@@ -123,3 +100,96 @@ class Limits:
                     name,
                     name,
                 )
+
+
+class Waiting:
+    """One wait for slots. Both ways to wait end with the slots held, or none.
+
+    Raises:
+        AcquireTimedOut: Not within `timeout_seconds`.
+        LimitNotFound: With `strict`, for a name without a limit.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        names: list[str],
+        slots: int,
+        timeout_seconds: float | None,
+        strict: bool,
+        run_id: str,
+    ) -> None:
+        self._limits = limits
+        self._names = names
+        self._slots = slots
+        self._timeout_seconds = timeout_seconds
+        self._strict = strict
+        self._run_id = run_id
+        self._lease_id = new_id()
+        started = time.monotonic()
+        self._end = float("inf") if timeout_seconds is None else started + timeout_seconds
+        self._reap_at = started + _REAP_SECONDS
+        self._given_up = False
+
+    def block(self) -> Lease:
+        """Wait on this thread."""
+        limits = self._limits
+        try:
+            while True:
+                seen = limits.n_released
+                answer = self._try()
+                if isinstance(answer, Lease):
+                    return answer
+                with limits.released:
+                    if limits.n_released == seen:
+                        limits.released.wait(answer)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Ctrl-C, or the timeout of the run
+                self._give_up()
+            raise
+
+    async def wait(self) -> Lease:
+        """Wait without blocking the event loop.
+
+        A thread is used for each try only: waiting on one would take up the few threads that the
+        holders need to go on.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                answer = await asyncio.shield(loop.run_in_executor(None, self._try))
+                if isinstance(answer, Lease):
+                    return answer
+                await asyncio.sleep(answer)
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
+
+    def _try(self) -> Lease | float:
+        """Take the slots, or say how many seconds to wait at most before the next try."""
+        store = self._limits.store
+        answer = store.acquire(self._names, self._slots, self._lease_id, self._run_id)
+        lease = Lease(self._limits, self._lease_id, answer.taken)
+        if self._given_up or (answer.missing and self._strict):
+            lease.release()
+        if answer.missing:
+            if self._strict:
+                raise LimitNotFound(answer.missing[0])
+            self._limits.warn_missing(answer.missing)
+        if answer.wait_seconds is None:
+            return lease
+        now = time.monotonic()
+        if now >= self._end:
+            raise AcquireTimedOut(self._names, self._timeout_seconds or 0.0)
+        if now >= self._reap_at:
+            store.reap()
+            self._reap_at = now + _REAP_SECONDS
+        return min(answer.wait_seconds, _POLL_SECONDS, self._end - now)
+
+    def _give_up(self) -> None:
+        """Whoever waited is gone: what a try that goes on takes, or has just taken, is given back.
+
+        A try looks at the flag after its commit, this releases after setting it: one comes second.
+        """
+        self._given_up = True
+        self._limits.release(self._lease_id, tuple(self._names))

@@ -47,11 +47,12 @@ def load_settings() -> Settings:
     project = _project_table(os.getcwd()) if os.path.isdir(os.curdir) else ({}, None)
     for field in fields(Settings):
         default = field.default
-        from_env = os.environ.get(f"NBFLOW_{field.name.upper()}")
+        from_env = os.environ.get(f"NBFLOW_{field.name.upper()}") or None  # empty: not set
         raw = from_env if from_env is not None else project[0].get(field.name)
         value = _convert(raw, default)
         if field.name == "home" and from_env is None and raw is not None and project[1] is not None:
-            value = project[1] / value  # a project's home is relative to its pyproject.toml
+            # A project's home is relative to its pyproject.toml.
+            value = project[1] / os.path.expanduser(value)
         values[field.name] = value
     values["home"] = _absolute(values["home"])
     return Settings(**values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from nbflow import wiring
 from nbflow.engine.context import current_run
@@ -67,12 +68,15 @@ def transaction(
     else:
         if key is not None and own.has_staged_value:
             context = current_run.get()
-            results.save(
-                _stored_key(key),
-                own.staged_value,
-                task_name=f"transaction {key}",
-                run_id=context.run.id if context is not None else "",
-                seconds=time.time() - started,
+            own.keep_by(
+                partial(
+                    results.save,
+                    _stored_key(key),
+                    own.staged_value,
+                    task_name=f"transaction {key}",
+                    run_id=context.run.id if context is not None else "",
+                    seconds=time.time() - started,
+                )
             )
         own.commit()
     finally:

@@ -22,11 +22,7 @@ from nbflow.store.store import Store
 
 
 class Wiring:
-    """Everything one process needs to carry out runs. Nothing is opened before it is used.
-
-    Attributes:
-        console: Writes log lines to the terminal; a front end of its own may unsubscribe it.
-    """
+    """Everything one process needs to carry out runs. Nothing is opened before it is used."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -45,9 +41,18 @@ class Wiring:
             parent_run_id=settings.parent_run or None,
         )
         self.bus.subscribe(self.store.record)
-        self.console = Console(settings.log_level_number)
-        self.silence_console = self.bus.subscribe(self.console.on_event)
+        self._console = Console(settings.log_level_number)
+        self._end_console = self.bus.subscribe(self._console.on_event)
         self.bus.subscribe(HookCaller(self.engine.loop.run).on_event)
+
+    def silence_console(self) -> None:
+        """Write no log lines to the terminal: a front end of its own shows the runs."""
+        self._end_console()
+
+    def show_console(self) -> None:
+        """Write log lines to the terminal again."""
+        self._end_console()
+        self._end_console = self.bus.subscribe(self._console.on_event)
 
     def handle(self, request: Request) -> None:
         """Do what another process asks of a run here. Called on the store thread."""
@@ -72,6 +77,7 @@ class Wiring:
 
 
 _current: Wiring | None = None
+_of_parents: list[Wiring] = []
 _lock = threading.RLock()
 
 
@@ -99,6 +105,12 @@ def close(*, wait: bool = True) -> None:
         wiring.close(wait=wait)
 
 
+def close_if_idle() -> None:
+    """Close this process' wiring unless runs are in flight."""
+    if _current is not None and _current.engine.is_idle:
+        close(wait=False)
+
+
 @contextmanager
 def using(settings: Settings) -> Iterator[Wiring]:
     """Use other settings for a while, with a wiring of their own."""
@@ -124,6 +136,11 @@ def _after_fork() -> None:
     global _current, _lock
     _lock = threading.RLock()
     capture.uninstall()
+    if _current is not None:
+        _current.store.abandon()
+        # Kept for ever: SQLite's connections may not even be closed by a child (sqlite.org,
+        # How To Corrupt, 2.6).
+        _of_parents.append(_current)
     _current = None
 
 

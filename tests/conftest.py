@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nbflow import wiring
+from nbflow.flows import Flow
 from nbflow.model.events import Event, LogEmitted, StateChanged
 from nbflow.model.runs import Run
+from nbflow.tasks import Task
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +58,38 @@ def events() -> Recorder:
     recorder = Recorder()
     wiring.current().bus.subscribe(recorder.all.append)
     return recorder
+
+
+class Colour:
+    """Writes a test once for functions and for coroutine functions."""
+
+    def __init__(self, is_async: bool) -> None:
+        self.is_async = is_async
+
+    def fn(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        """`plain`, as a coroutine function where the colour says so."""
+        if not self.is_async:
+            return plain
+
+        @functools.wraps(plain)
+        async def coloured(*args: Any, **kwargs: Any) -> Any:
+            return plain(*args, **kwargs)
+
+        return coloured
+
+    def task(self, plain: Callable[..., Any], **options: Any) -> Task[..., Any]:
+        return Task(self.fn(plain), **options)
+
+    def flow(self, plain: Callable[..., Any], **options: Any) -> Flow[..., Any]:
+        return Flow(self.fn(plain), **options)
+
+    def run(self, called: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call it, and await what it gives where that is to be awaited."""
+        answer = called(*args, **kwargs)
+        return asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def colour(request: pytest.FixtureRequest) -> Colour:
+    """Both colours: what holds for one has to hold for the other."""
+    return Colour(request.param)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
-from nbflow.concurrency import slots
 from nbflow.concurrency.slots import concurrency
 
 __all__ = ["concurrency", "rate_limit"]
@@ -19,6 +17,5 @@ async def rate_limit(
     strict: bool = False,
 ) -> None:
     """Wait until a limit with a decay lets this pass, without blocking the event loop."""
-    await asyncio.to_thread(
-        slots.rate_limit, names, occupy, timeout_seconds=timeout_seconds, strict=strict
-    )
+    slots = concurrency(names, occupy, timeout_seconds=timeout_seconds, strict=strict)
+    await slots.acquire_async()

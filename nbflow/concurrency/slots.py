@@ -9,7 +9,7 @@ from typing import Self
 
 from nbflow import wiring
 from nbflow.engine.context import current_run
-from nbflow.limits import Lease
+from nbflow.limits import Lease, Waiting
 
 
 class concurrency:  # noqa: N801  (read as a function at the call, as in Prefect)
@@ -38,7 +38,7 @@ class concurrency:  # noqa: N801  (read as a function at the call, as in Prefect
     ) -> None:
         if occupy < 1:
             raise ValueError(f"occupy={occupy!r} is not valid; it takes a number from 1 on")
-        self._names = [names] if isinstance(names, str) else list(names)
+        self._names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
         self._occupy = occupy
         self._timeout_seconds = timeout_seconds
         self._strict = strict
@@ -47,14 +47,24 @@ class concurrency:  # noqa: N801  (read as a function at the call, as in Prefect
 
     def acquire(self) -> Lease:
         """Take the slots. Blocks; who calls this must `release()` what it gives."""
+        return self._wait().block()
+
+    async def acquire_async(self) -> Lease:
+        """As `acquire`, without blocking the event loop."""
+        waiting = await asyncio.to_thread(self._wait)
+        return await waiting.wait()
+
+    def _wait(self) -> Waiting:
         connected = wiring.current()
         if self._limit is not None:
-            known = {record.name: record.limit for record in connected.store.limits()}
+            known = {record.name: record for record in connected.store.limits()}
             for name in self._names:
-                if known.get(name) != self._limit:
-                    connected.store.create_limit(name, self._limit)
+                record = known.get(name)
+                if record is None or record.limit != self._limit:
+                    decay = record.decay_per_second if record is not None else None
+                    connected.store.create_limit(name, self._limit, decay)
         context = current_run.get()
-        return connected.limits.acquire(
+        return connected.limits.waiting(
             self._names,
             self._occupy,
             timeout_seconds=self._timeout_seconds,
@@ -75,7 +85,7 @@ class concurrency:  # noqa: N801  (read as a function at the call, as in Prefect
         self._leases.pop().release()
 
     async def __aenter__(self) -> Self:
-        self._leases.append(await asyncio.to_thread(self.acquire))
+        self._leases.append(await self.acquire_async())
         return self
 
     async def __aexit__(
@@ -84,7 +94,9 @@ class concurrency:  # noqa: N801  (read as a function at the call, as in Prefect
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self._leases.pop().release)
+        # Not a coroutine of its own: a cancellation here must not keep the slots taken.
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(None, self._leases.pop().release))
 
 
 def rate_limit(

@@ -30,13 +30,14 @@ class Upstream:
         found: Whether there is anything to replace.
     """
 
-    __slots__ = ("allowed", "found", "futures", "states")
+    __slots__ = ("_seen", "allowed", "found", "futures", "states")
 
     def __init__(self) -> None:
         self.futures: list[TaskFuture[Any]] = []
         self.states: list[State] = []
         self.allowed: set[TaskFuture[Any]] = set()
         self.found = False
+        self._seen: set[tuple[int, bool]] = set()
 
     def look(self, value: Any, allowed: bool = False, depth: int = 0) -> None:
         """Find the futures, states and annotations inside `value`."""
@@ -49,9 +50,11 @@ class Upstream:
             if allowed:
                 self.allowed.add(value)
         elif kind in _SEQUENCES or kind is TaskFutureList:
-            self._look_into(value, allowed, depth)
+            if self._is_new(value, allowed):
+                self._look_into(value, allowed, depth)
         elif kind is dict:
-            self._look_into(value.values(), allowed, depth)
+            if self._is_new(value, allowed):
+                self._look_into(value.values(), allowed, depth)
         elif kind is State:
             self.found = True
             self.states.append(value)
@@ -60,9 +63,20 @@ class Upstream:
         elif kind is allow_failure or kind is unmapped:
             self.found = True
             self.look(value.value, allowed or kind is allow_failure, depth + 1)
-        elif dataclasses.is_dataclass(kind):
+        elif dataclasses.is_dataclass(kind) and self._is_new(value, allowed):
             for field in dataclasses.fields(kind):
                 self.look(getattr(value, field.name, None), allowed, depth + 1)
+
+    def _is_new(self, value: Any, allowed: bool) -> bool:
+        """Whether it is met for the first time.
+
+        In a tree with links to its parents each node is reached in more ways than can be walked.
+        """
+        key = (id(value), allowed)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
 
     def _look_into(self, values: Iterable[Any], allowed: bool, depth: int) -> None:
         items: Iterable[Any] = values

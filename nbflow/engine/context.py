@@ -27,10 +27,12 @@ class FlowScope:
         failed: Futures that failed and were not looked at yet.
         persist: Whether results are kept where a task does not say.
         gate: Closed while the flow run is paused.
+        cancelled: Whether its end was asked for.
     """
 
     __slots__ = (
         "_numbers",
+        "cancelled",
         "failed",
         "gate",
         "parameters",
@@ -48,6 +50,7 @@ class FlowScope:
         self.unfinished: set[TaskFuture[Any]] = set()
         self.failed: set[TaskFuture[Any]] = set()
         self.gate: threading.Event | None = None
+        self.cancelled = False
         self._numbers: dict[str, itertools.count[int]] = {}
 
     def number(self, name: str) -> int:

@@ -10,15 +10,18 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import nullcontext
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbflow.engine import interrupts
 from nbflow.engine.context import current_run
-from nbflow.engine.effects import Call, Effect, Outcome, Sleep, Wait
+from nbflow.engine.effects import Call, Effect, Offload, Outcome, Sleep, Wait
 from nbflow.engine.futures import wait, wait_async, wait_interruptibly
 from nbflow.engine.interrupts import MainTry, ThreadTry
+from nbflow.engine.loop import in_thread
+from nbflow.engine.pool import current_pool
 from nbflow.errors import Interrupted
 from nbflow.model.specs import Colour
 from nbflow.model.states import State
@@ -121,13 +124,17 @@ def call_on_thread(
         try:
             value = fn(*args, **kwargs)
         finally:
-            one.finish()
+            try:
+                one.finish()
+            except Interrupted:  # the last moment for one to come
+                one.finish()
         return Outcome(value) if one.ended is None else _ended_unseen(one.ended)
     except BaseException as error:
         return Outcome(None, _without_our_frame(error), one.ended)
     finally:
         current_run.reset(token)
-        tries.pop(run_id, None)
+        if tries.get(run_id) is one:  # an abandoned try may end after the next one has begun
+            tries.pop(run_id, None)
 
 
 def _call_on_another_thread(
@@ -152,9 +159,11 @@ def _call_on_another_thread(
     threading.Thread(
         target=copy_context().run, args=(call,), name="nbflow-timed", daemon=True
     ).start()
+    pool = current_pool()
     try:
-        if wait_interruptibly(done, timeout_seconds):
-            return outcomes[0]
+        with pool.lent() if pool is not None else nullcontext():
+            if wait_interruptibly(done, timeout_seconds):
+                return outcomes[0]
         ended, error = "TimedOut", Interrupted("TimedOut")
     except BaseException as stopped:  # this thread's own run was ended
         ended, error = None, stopped  # type: ignore[assignment]
@@ -198,9 +207,9 @@ async def _perform_async(effect: Effect, tries: Tries) -> Outcome:
         return await _call_async(
             effect.context, lambda: wait_async(futures), effect.timeout_seconds, tries
         )
+    assert type(effect) is Offload
     try:
-        # The only effect left is Offload.
-        return Outcome(await asyncio.to_thread(effect.fn))  # type: ignore[union-attr]
+        return Outcome(await in_thread(effect.fn, effect.undo))
     except BaseException as error:
         return Outcome(error=_without_our_frame(error))
 
@@ -254,6 +263,11 @@ async def _call_async(
             finally:
                 if guard is not None:
                     guard.armed = False
+        if limit.expired() or (guard is not None and guard.ended):
+            return _ended_unseen("TimedOut")
+        if one.ended is not None:
+            one.take_back()
+            return _ended_unseen(one.ended)
         return Outcome(value)
     except BaseException as error:
         if limit.expired() or (guard is not None and guard.ended):
@@ -321,8 +335,8 @@ def _pass_on(call: Call, tries: Tries) -> Generator[Any, Any, Outcome]:
             value = yield step.value
             resume = inner.send
         except GeneratorExit as error:
-            inner.close()
-            return Outcome(None, error, repeatable=False)
+            left_by = _perform_call(context, inner.close, (), {}, tries, left)
+            return Outcome(None, left_by.error or error, left_by.ended, repeatable=False)
         except BaseException as error:  # thrown in by the caller
             resume, value = inner.throw, error
 
@@ -359,8 +373,8 @@ async def drive_async_generator(
                     value = yield outcome.value
                     resume = inner.asend
                 except GeneratorExit as error:
-                    await inner.aclose()
-                    outcome = Outcome(None, error, repeatable=False)
+                    outcome = await _call_async(context, inner.aclose, left, tries)
+                    outcome = Outcome(None, outcome.error or error, outcome.ended, repeatable=False)
                     break
                 except BaseException as error:  # thrown in by the caller
                     resume, value = inner.athrow, error

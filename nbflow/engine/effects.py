@@ -22,9 +22,19 @@ class Call:
 
 @dataclass(slots=True)
 class Offload:
-    """Do a blocking piece of nbflow's own work, such as reading a result."""
+    """Do a blocking piece of nbflow's own work, such as reading a result.
+
+    Attributes:
+        undo: Gives back what `fn` got when the run did not wait for it: it was cancelled.
+    """
 
     fn: Callable[[], Any]
+    undo: Callable[[Any], object] | None = None
+
+    def drop(self, outcome: Outcome) -> None:
+        """The outcome came too late."""
+        if self.undo is not None and outcome.error is None:
+            self.undo(outcome.value)
 
 
 @dataclass(slots=True)

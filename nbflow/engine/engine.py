@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -21,6 +23,7 @@ from nbflow.engine.pool import ThreadPool
 from nbflow.engine.protocol import flow_run, task_run
 from nbflow.engine.relay import Relay, when_all_done
 from nbflow.engine.runners import TaskRunner, ThreadPoolTaskRunner
+from nbflow.engine.stack import check_room
 from nbflow.engine.timers import Timers
 from nbflow.engine.transactions import current_transaction
 from nbflow.errors import CancelledRun, CrashedRun
@@ -86,6 +89,7 @@ class Engine:
         self._log_prints = log_prints
         self._parent_run_id = parent_run_id
         self._scopes: dict[str, FlowScope] = {}
+        self._lock = threading.Lock()  # around the runners that several flow runs share
         self._default_pool = ThreadPool(self.timers, max_threads)
         capture.install(self._said)
 
@@ -211,16 +215,23 @@ class Engine:
             context = self._create(RunKind.TASK, spec, args, kwargs, upstream)
             return context, self._task_protocol(context, upstream)
         context = self._create(RunKind.FLOW, spec, args, kwargs, upstream)
-        self._scopes[context.run.id] = context.scope
+        with self._lock:
+            self._scopes[context.run.id] = context.scope
         return context, flow_run(self, context, upstream)
 
     def _end(self, context: RunContext) -> None:
         """A run that was driven by its caller is over."""
-        run = context.run
+        run, error = context.run, sys.exception()
+        if error is not None and not run.state.is_final():
+            self.broken(run, error)
         if run.kind is RunKind.FLOW:
-            self._scopes.pop(run.id, None)
-            if context.scope.runner is not self.outside.runner:
-                context.scope.runner.close()
+            with self._lock:
+                self._scopes.pop(run.id, None)
+                runner = context.scope.runner
+                if runner is not self.outside.runner and not any(
+                    scope.runner is runner for scope in self._scopes.values()
+                ):
+                    runner.close()
             if run.parent_id is None or run.parent_id == self._parent_run_id:
                 self._flush()  # its result counts as given: it must survive whatever comes now
 
@@ -239,6 +250,7 @@ class Engine:
         kwargs: dict[str, Any],
         upstream: Upstream | None,
     ) -> RunContext:
+        check_room(f"{spec.name!r}")
         caller = current_run.get()
         if caller is None:
             scope, parent_id, log_prints = self.outside, self._parent_run_id, self._log_prints
@@ -263,7 +275,7 @@ class Engine:
             run.upstream = tuple(future.run.id for future in upstream.futures)
         context = RunContext(run, spec, scope, args, kwargs, log_prints)
         run.name = self._name(context)
-        self.publish(RunCreated(run))
+        self.publish(RunCreated(run, run.state))
         return context
 
     def _name(self, context: RunContext) -> str:
@@ -292,9 +304,10 @@ class Engine:
     def _pool_of(self, runner: TaskRunner) -> ThreadPool:
         if not isinstance(runner, ThreadPoolTaskRunner) or runner.max_workers is None:
             return self._default_pool
-        if runner.pool is None:
-            runner.pool = ThreadPool(self.timers, runner.max_workers)
-        return runner.pool
+        with self._lock:
+            if runner.pool is None:
+                runner.pool = ThreadPool(self.timers, runner.max_workers)
+            return runner.pool
 
     def _persists(self, spec: FlowSpec, outer: FlowScope) -> bool:
         return outer.persist if spec.persist_result is None else spec.persist_result
@@ -303,14 +316,18 @@ class Engine:
 
     def enter(self, run: Run, state: State) -> State:
         """The one place where a run changes its state, and where that is published."""
-        run.state = state
+        before, run.state = run.state, state
         kind = state.type
         if kind is StateType.RUNNING:
             if run.started_at is None:
                 run.started_at = state.at
         elif kind in FINAL_TYPES:
             run.ended_at = state.at
-        self.publish(StateChanged(run, state))
+        try:
+            self.publish(StateChanged(run, state))
+        except BaseException:  # an interrupt: not everybody knows, so it is not in that state
+            run.state = before
+            raise
         if kind in FINAL_TYPES:
             run.parameters = None  # a finished run keeps its arguments no longer alive
         return state
@@ -324,7 +341,8 @@ class Engine:
         if condition is None:
             return True
         try:
-            return bool(condition(spec.owner, run, state))
+            answer = condition(spec.owner, run, state)
+            return bool(self.loop.run(answer) if inspect.iscoroutine(answer) else answer)
         except Exception:
             logger.exception("retry_condition_fn of %r raised; it is not tried again", spec.name)
             return False
@@ -342,10 +360,19 @@ class Engine:
         if gate is not None:
             wait_interruptibly(gate, None)
 
-    def broken(self, run: Run, error: Exception) -> State:
-        """The end of a run that met a bug of nbflow's own."""
+    def broken(self, run: Run, error: BaseException) -> State:
+        """The end of a run whose protocol raised: an interrupt came between two steps, or a bug."""
+        if run.state.is_final():
+            return run.state
+        if not isinstance(error, Exception):
+            return self.enter(run, state_named("Cancelled", f"it was stopped by {error!r}", error))
         logger.error("nbflow failed on %s", run.label, exc_info=error)
         return self.enter(run, state_named("Crashed", f"nbflow itself failed: {error!r}", error))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no run of this process is in flight."""
+        return not (self.tries or self._scopes or self.outside.unfinished)
 
     # --- ending and pausing from outside --------------------------------------------------------------
 
@@ -355,6 +382,7 @@ class Engine:
         if scope is None:
             return self._cancel_task(run_id)
         assert scope.run is not None
+        scope.cancelled = True
         self.cancelling(scope.run)
         self.cancel_children(scope, running=True)
         for inner_id, inner in list(self._scopes.items()):

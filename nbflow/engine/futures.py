@@ -128,7 +128,7 @@ class TaskFuture(Generic[T]):
         """Called once by whoever carries out the run."""
         scope = self._scope
         assert scope is not None
-        if not state.is_completed():
+        if not state.is_completed() and scope.run is not None:
             scope.failed.add(self)
         else:
             self._scope = None

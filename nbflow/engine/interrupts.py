@@ -89,6 +89,7 @@ class _MainGuard:
             signal.pthread_kill(_MAIN, signal.SIGALRM)  # type: ignore[arg-type]
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        __tracebackhide__ = True
         now = time.monotonic()
         ours = False
         for one in self.tries:
@@ -148,7 +149,10 @@ class ThreadTry:
             return self._live
 
     def finish(self) -> None:
-        """The function has returned. Called on its thread; nothing is raised in it afterwards."""
+        """The function has returned. Called on its thread; nothing is raised in it afterwards.
+
+        An interruption may still come while this is being called: then it has to be called again.
+        """
         _local.innermost = self._outer
         with self._lock:
             self._live = False

@@ -5,11 +5,49 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 from nbflow.engine.futures import wait_interruptibly
 from nbflow.engine.pool import current_pool
+
+T = TypeVar("T")
+
+
+async def in_thread(fn: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+    """Call `fn` on a thread of its own, without blocking the event loop.
+
+    `undo` is called with what it gives where nobody waits for that any more.
+
+    Not `asyncio.to_thread`: a few calls that wait for a slot of a limit would fill its pool, and
+    those whose end they wait for could not get a thread any more.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: Any, error: BaseException | None) -> None:
+        if answer.done():
+            if undo is not None and error is None:
+                undo(value)
+        elif error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    def call() -> None:
+        value, failure = None, None
+        try:
+            value = fn()
+        except BaseException as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(settle, value, failure)
+
+    threading.Thread(
+        target=copy_context().run, args=(call,), name="nbflow-wait", daemon=True
+    ).start()
+    return await answer
 
 
 class LoopThread:
@@ -47,6 +85,12 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine and block until it ends; gives its value or raises its exception."""
+        if self.is_current():  # it cannot wait for itself: a hook of an async run
+            other = LoopThread()
+            try:
+                return other.run(coroutine)
+            finally:
+                other.close()
         done = threading.Event()
         ended: list[asyncio.Task[Any]] = []
 
@@ -73,15 +117,23 @@ class LoopThread:
 
     def close(self) -> None:
         """Stop the loop. What still runs on it ends with the process."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop = None
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
-                    target=self._loop.run_forever, name="nbflow-loop", daemon=True
+                    target=_run_and_close, args=(self._loop,), name="nbflow-loop", daemon=True
                 ).start()
             return self._loop
+
+
+def _run_and_close(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()

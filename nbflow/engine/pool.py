@@ -58,15 +58,23 @@ class ThreadPool:
     @contextmanager
     def lent(self) -> Iterator[None]:
         """The calling thread of this pool waits inside: another one may work meanwhile."""
+        self.lend()
+        try:
+            yield
+        finally:
+            self.take_back()
+
+    def lend(self) -> None:
+        """A thread of this pool waits from now on."""
         with self._lock:
             self._n_lent += 1
         if not self._queue.empty():
             self._grow(1, self.max_workers)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_lent -= 1
+
+    def take_back(self) -> None:
+        """A thread that was lent works again."""
+        with self._lock:
+            self._n_lent -= 1
 
     def _grow(self, by: int, limit: int) -> None:
         with self._lock:

@@ -12,13 +12,14 @@ import signal
 import threading
 import traceback
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 from nbflow.engine.effects import Call, Outcome
-from nbflow.engine.runners import Answered, Kill, checked_workers
-from nbflow.errors import CrashedRun, Interrupted, NbflowError, NotPicklable, RemoteError
+from nbflow.engine.runners import Answered, checked_workers
+from nbflow.errors import CrashedRun, NbflowError, NotPicklable, RemoteError
 
 
 class ProcessPoolTaskRunner:
@@ -41,17 +42,19 @@ class ProcessPoolTaskRunner:
         self._busy: set[_Slot] = set()
         self._waiting: deque[_Work] = deque()
 
-    def start(self, call: Call, answered: Answered) -> Kill:
-        work = _Work(call, answered)
+    def start(
+        self, call: Call, began: Callable[[], None], answered: Answered
+    ) -> Callable[[], object]:
+        work = _Work(call, began, answered)
         try:
             work.payload = _pack(call)
         except NotPicklable as error:
             answered(Outcome(None, error))
-            return lambda _: False
+            return lambda: None
         with self._lock:
             self._waiting.append(work)
         self._dispatch()
-        return lambda ended: self._kill(work, ended)
+        return lambda: self._kill(work)
 
     def close(self) -> None:
         """End the idle workers; those at work were waited for."""
@@ -81,26 +84,22 @@ class ProcessPoolTaskRunner:
     def _done(self, slot: _Slot, work: _Work, outcome: Outcome) -> None:
         with self._lock:
             self._busy.discard(slot)
+            work.slot = None
             if slot.broken:
                 self._n_slots -= 1
             else:
                 self._idle.append(slot)
+        if slot.broken:
+            slot.close()
         self._dispatch()
-        work.answer(outcome)
+        work.answered(outcome)
 
-    def _kill(self, work: _Work, ended: str) -> bool:
-        with self._lock:
+    def _kill(self, work: _Work) -> None:
+        with self._lock:  # held while killing: the slot may not get other work meanwhile
             if work in self._waiting:
                 self._waiting.remove(work)
-            slot = work.slot
-        if work.answered is None:
-            return False
-        work.ended = ended
-        if slot is None:
-            work.answer(Outcome(None, Interrupted(ended), ended))
-        else:
-            slot.kill()
-        return True
+            elif work.slot is not None:
+                work.slot.kill()
 
     def __repr__(self) -> str:
         return f"ProcessPoolTaskRunner(max_workers={self.max_workers})"
@@ -109,19 +108,14 @@ class ProcessPoolTaskRunner:
 class _Work:
     """One call on its way."""
 
-    __slots__ = ("answered", "call", "ended", "payload", "slot")
+    __slots__ = ("answered", "began", "call", "payload", "slot")
 
-    def __init__(self, call: Call, answered: Answered) -> None:
+    def __init__(self, call: Call, began: Callable[[], None], answered: Answered) -> None:
         self.call = call
-        self.answered: Answered | None = answered
+        self.began = began
+        self.answered = answered
         self.payload = b""
         self.slot: _Slot | None = None
-        self.ended: str | None = None
-
-    def answer(self, outcome: Outcome) -> None:
-        answered, self.answered = self.answered, None
-        if answered is not None:
-            answered(outcome)
 
 
 class _Slot:
@@ -135,18 +129,48 @@ class _Slot:
                 "ProcessPoolTaskRunner needs loky; install it with `pip install 'nbflow[process]'`"
             ) from error
         self.broken = False
+        self._is_up = False
         self._executor = ProcessPoolExecutor(
             max_workers=1, timeout=None, initializer=_in_own_session
         )
 
-    def run(self, work: _Work, done: Any) -> None:
+    def run(self, work: _Work, done: Done) -> None:
+        """Do the work and call `done` once. A process is started first, where there is none yet."""
+        if self._is_up:
+            work.began()
+            self._submit(
+                _run_packed, work, done, lambda packed: done(self, work, _unpack(packed, work.call))
+            )
+        else:
+            # The time a process takes to start is not the task's.
+            self._submit(_nothing, work, done, lambda _: self._run_first(work, done))
+
+    def _run_first(self, work: _Work, done: Done) -> None:
+        self._is_up = True
+        if self.broken:  # killed while it was starting
+            self.kill()
+        self.run(work, done)
+
+    def _submit(
+        self, fn: Callable[[bytes], bytes], work: _Work, done: Done, then: Callable[[bytes], None]
+    ) -> None:
         try:
-            future: Future[bytes] = self._executor.submit(_run_packed, work.payload)
+            future: Future[bytes] = self._executor.submit(fn, work.payload if self._is_up else b"")
         except Exception as error:
             self.broken = True
-            done(self, work, Outcome(None, CrashedRun(f"no worker process: {error}"), "Crashed"))
+            done(self, work, _crashed(f"there is no worker process: {error}"))
             return
-        future.add_done_callback(lambda answer: done(self, work, self._outcome(answer, work)))
+
+        def answered(answer: Future[bytes]) -> None:
+            error = answer.exception()
+            if error is not None:
+                self.broken = True
+                text = " ".join(str(error).split())
+                done(self, work, _crashed(f"the worker process died: {text}"))
+            else:
+                then(answer.result())
+
+        future.add_done_callback(answered)
 
     def kill(self) -> None:
         """SIGKILL the worker and the processes it started."""
@@ -161,15 +185,12 @@ class _Slot:
     def close(self) -> None:
         self._executor.shutdown(wait=False)
 
-    def _outcome(self, answer: Future[bytes], work: _Work) -> Outcome:
-        error = answer.exception()
-        if error is not None:
-            self.broken = True
-            if work.ended is not None:
-                return Outcome(None, Interrupted(work.ended), work.ended)
-            text = " ".join(str(error).split())
-            return Outcome(None, CrashedRun(f"the worker process died: {text}"), "Crashed")
-        return _unpack(answer.result(), work.call)
+
+Done = Callable[[_Slot, _Work, Outcome], None]
+
+
+def _crashed(how: str) -> Outcome:
+    return Outcome(None, CrashedRun(how), "Crashed")
 
 
 # --- what crosses ----------------------------------------------------------------------------------
@@ -242,15 +263,20 @@ def _in_own_session() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _nothing(payload: bytes) -> bytes:
+    """In the worker: show that it is up."""
+    return payload
+
+
 def _run_packed(payload: bytes) -> bytes:
     """In the worker: run the call; gives the outcome and what was printed and logged, as bytes."""
     import cloudpickle
 
     from nbflow.engine.remote import run_remotely
 
-    fn, args, kwargs, about = pickle.loads(payload)
     lines: list[tuple[int, str, str, float]] = []
     try:
+        fn, args, kwargs, about = pickle.loads(payload)
         value = run_remotely(fn, args, kwargs, about, lines)
     except BaseException as error:
         text = traceback.format_exc()
@@ -276,7 +302,12 @@ def _run_packed(payload: bytes) -> bytes:
 def _unpack(packed: bytes, call: Call) -> Outcome:
     from nbflow.engine.capture import emit
 
-    value, error, text, lines = pickle.loads(packed)
+    try:
+        value, error, text, lines = pickle.loads(packed)
+    except Exception as problem:
+        name = call.context.spec.name
+        told = f"what task {name!r} returned cannot be read from its pickle: {problem!r}"
+        return Outcome(None, NotPicklable(told))
     for level, name, message, at in lines:
         emit(call.context, level, name, message, at=at)
     if error is None:

@@ -19,7 +19,7 @@ from nbflow.engine.effects import Call, Effect, Offload, Outcome, Sleep, Wait
 from nbflow.engine.futures import TaskFuture, TaskFutureList
 from nbflow.engine.parameters import flow_parameters
 from nbflow.engine.transactions import Transaction
-from nbflow.errors import CancelledRun, Interrupted, RunTimedOut, UpstreamFailed
+from nbflow.errors import CancelledRun, FailedRun, Interrupted, RunTimedOut, UpstreamFailed
 from nbflow.model.runs import RunKind
 from nbflow.model.specs import FlowSpec, TaskSpec
 from nbflow.model.states import State, StateType, state_named
@@ -27,7 +27,7 @@ from nbflow.model.states import State, StateType, state_named
 if TYPE_CHECKING:
     from nbflow.engine.caching import CachePlan
     from nbflow.engine.context import RunContext
-    from nbflow.engine.engine import Engine
+    from nbflow.engine.engine import Engine, Lease
 
 logger = logging.getLogger(__name__)
 Protocol = Generator[Effect, Outcome, State]
@@ -57,8 +57,11 @@ def task_run(
         args = tuple(resolve(value) for value in args)
         kwargs = {name: resolve(value) for name, value in kwargs.items()}
         context = context._replace(args=args, kwargs=kwargs)
+        run.parameters = None  # what the run's name was made from still had futures in it
     if scope.gate is not None:
-        yield Offload(partial(engine.wait_while_paused, context))
+        outcome = yield Offload(partial(engine.wait_while_paused, context))
+        if outcome.error is not None:
+            return enter(run, _ended(context, outcome))
     if cache is not None:
         outcome = yield Offload(partial(cache.lookup, context))
         if outcome.error is not None:
@@ -67,18 +70,17 @@ def task_run(
             return enter(run, State(_COMPLETED, "Cached", "", outcome.value.value))
     lease = None
     if run.tags:
-        outcome = yield Offload(partial(engine.limits.acquire_for_tags, run))
+        outcome = yield Offload(partial(engine.limits.acquire_for_tags, run), _release)
         if outcome.error is not None:
             return enter(run, _ended(context, outcome))
         lease = outcome.value
     try:
         state = yield from _tries(engine, context)
-        if state.type is _COMPLETED and cache is not None:
-            outcome = yield Offload(partial(cache.save, context, state))
-            state = outcome.value or state
     finally:
-        if lease is not None:
-            lease.release()
+        _release(lease)
+    if state.type is _COMPLETED and cache is not None:
+        outcome = yield Offload(partial(cache.save, context, state))
+        state = _ended(context, outcome) if outcome.error is not None else outcome.value
     state = enter(run, state)
     if state.type is _COMPLETED and (spec.hooks.on_commit or spec.hooks.on_rollback):
         _stage(engine, context, transaction)
@@ -122,13 +124,15 @@ def _tries(engine: Engine, context: RunContext) -> Protocol:
             outcome = yield from _settle(context, outcome, began)
         if is_flow:
             outcome = yield from _end_of_children(engine, context, outcome, began)
+            if context.scope.cancelled and outcome.ended is None:  # between two of its steps
+                outcome = Outcome(None, Interrupted("Cancelled"), "Cancelled")
         if outcome.error is None:
             value = outcome.value
             if type(value) is not State:
                 return State(_COMPLETED, "Completed", "", value)
-            if not value.is_failed():
-                return value
-            state = value
+            state = value if value.is_final() else _not_final(context, value)
+            if not state.is_failed():
+                return state
         else:
             state = _ended(context, outcome)
         retry = run.run_count
@@ -245,6 +249,16 @@ def _time_left(context: RunContext, began: float) -> float | None:
 
 
 # --- odds and ends ------------------------------------------------------------------------------
+
+
+def _release(lease: Lease | None) -> None:
+    if lease is not None:
+        lease.release()
+
+
+def _not_final(context: RunContext, state: State) -> State:
+    what = f"{context.spec.name!r} returned the state {state!r}, in which no run can end"
+    return state_named("Failed", what, FailedRun(what))
 
 
 def _stage(engine: Engine, context: RunContext, transaction: Transaction | None) -> None:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from nbflow.engine.pool import ThreadPool
 
 Answered = Callable[[Outcome], None]
-#: Ends a call with the name of a state; False: it had ended already.
-Kill = Callable[[str], bool]
 
 
 class TaskRunner(Protocol):
@@ -26,8 +24,15 @@ class TaskRunner(Protocol):
     def elsewhere(self) -> bool:
         """Whether tasks leave this process, by `start`."""
 
-    def start(self, call: Call, answered: Answered) -> Kill:
-        """Run a call in another process and call `answered` once with what came of it."""
+    def start(
+        self, call: Call, began: Callable[[], None], answered: Answered
+    ) -> Callable[[], object]:
+        """Run a call in another process; gives a function that kills it there.
+
+        Args:
+            began: To be called when a worker takes the call up: until then it only waits.
+            answered: To be called once with what came of it.
+        """
 
     def close(self) -> None:
         """The flow run has ended."""
@@ -60,7 +65,9 @@ class ThreadPoolTaskRunner:
         self.max_workers = checked_workers("ThreadPoolTaskRunner", max_workers)
         self.pool: ThreadPool | None = None
 
-    def start(self, call: Call, answered: Answered) -> Kill:
+    def start(
+        self, call: Call, began: Callable[[], None], answered: Answered
+    ) -> Callable[[], object]:
         raise NotImplementedError("threads run their calls themselves")
 
     def close(self) -> None:

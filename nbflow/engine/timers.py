@@ -34,7 +34,10 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
-        self._changed = threading.Condition(threading.Lock())
+        # Taken as such and not by the condition, whose methods are Python: an alarm that raised
+        # inside them would leave the lock taken for ever.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._order = itertools.count()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -43,7 +46,7 @@ class Timers:
         """Call `fn` after this time, on the timers' thread."""
         timer = Timer(fn)
         due = time.monotonic() + seconds
-        with self._changed:
+        with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._loop, name="nbflow-timers", daemon=True
@@ -65,7 +68,7 @@ class Timers:
             with self._changed:
                 while not self._closed and not self._due():
                     rest = self._heap[0][0] - time.monotonic() if self._heap else None
-                    self._changed.wait(rest)
+                    self._changed.wait(rest if rest is None else min(rest, threading.TIMEOUT_MAX))
                 if self._closed:
                     return
                 timer = heapq.heappop(self._heap)[2]

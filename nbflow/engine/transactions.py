@@ -12,6 +12,8 @@ from nbflow.errors import TransactionError
 
 logger = logging.getLogger(__name__)
 _UNSET = object()
+#: A hook and the transaction it is called with.
+_Hook = tuple[Callable[["Transaction"], Any], "Transaction"]
 
 
 class IsolationLevel(StrEnum):
@@ -32,16 +34,18 @@ class TransactionState(StrEnum):
 class Transaction:
     """Collects the hooks of what happens inside, and runs them at the end.
 
-    An inner transaction hands its hooks to the outer one when it ends well; only the outermost
-    commits. Rollback hooks run in reverse order.
+    An inner transaction leaves its work to the outer one when it ends well; only the outermost
+    commits. Rollback hooks run in reverse order. Each hook gets the transaction it came from.
     """
 
     def __init__(self, key: str | None = None, parent: Transaction | None = None) -> None:
         self.key = key
         self.parent = parent
         self.state = TransactionState.PENDING
-        self._commit_hooks: list[Callable[[Transaction], Any]] = []
-        self._rollback_hooks: list[Callable[[Transaction], Any]] = []
+        self._inner: list[Transaction] = []
+        self._commit_hooks: list[_Hook] = []
+        self._rollback_hooks: list[_Hook] = []
+        self._keeps: list[Callable[[], None]] = []
         self._data: dict[str, Any] = {}
         self._committed_elsewhere = False
         #: What `stage()` was given, to be kept under `key` at the commit.
@@ -86,11 +90,15 @@ class Transaction:
         rolled_back: Callable[[], None] | None = None,
     ) -> None:
         """Take hooks over. `rolled_back` is called after `on_rollback`, when it comes to that."""
-        self._commit_hooks += on_commit
+        self._commit_hooks += [(hook, self) for hook in on_commit]
         if rolled_back is not None:
-            self._rollback_hooks.append(lambda _: rolled_back())
+            self._rollback_hooks.append((lambda _: rolled_back(), self))
         # They run in reverse order of the tasks; those of one task in the order they were given.
-        self._rollback_hooks += reversed(on_rollback)
+        self._rollback_hooks += [(hook, self) for hook in reversed(on_rollback)]
+
+    def keep_by(self, keep: Callable[[], None]) -> None:
+        """Call this first when it comes to a commit: it makes the staged value outlive the run."""
+        self._keeps.append(keep)
 
     def is_active(self) -> bool:
         return self.state is TransactionState.ACTIVE
@@ -106,29 +114,47 @@ class Transaction:
         return self.state is TransactionState.ROLLED_BACK
 
     def commit(self) -> None:
-        """Run the commit hooks, or hand all hooks to the transaction around this one."""
+        """Run the commit hooks, or leave everything to the transaction around this one.
+
+        Raises:
+            Exception: A staged value could not be kept; everything is rolled back then.
+        """
         if self.parent is not None:
             self.parent._commit_hooks += self._commit_hooks
             self.parent._rollback_hooks += self._rollback_hooks
-            self.state = TransactionState.STAGED
+            self.parent._keeps += self._keeps
+            self.parent._inner.append(self)
+            self._enter(TransactionState.STAGED)
             return
-        self.state = TransactionState.COMMITTED
-        self._run(self._commit_hooks)
+        try:
+            for keep in self._keeps:
+                keep()
+        except BaseException:
+            self.rollback()
+            raise
+        self._enter(TransactionState.COMMITTED)
+        _run(self._commit_hooks)
 
     def rollback(self) -> None:
         """Run the rollback hooks, the last one first. One that raises does not stop the others."""
         if self.state in (TransactionState.COMMITTED, TransactionState.ROLLED_BACK):
             return
-        self.state = TransactionState.ROLLED_BACK
-        self._run(reversed(self._rollback_hooks))
+        self._enter(TransactionState.ROLLED_BACK)
+        _run(self._rollback_hooks[::-1])
 
-    def _run(self, hooks: Any) -> None:
-        for hook in hooks:
-            try:
-                hook(self)
-            except Exception:
-                name = getattr(hook, "__name__", repr(hook))
-                logger.exception("hook %r of a transaction raised", name)
+    def _enter(self, state: TransactionState) -> None:
+        self.state = state
+        for inner in self._inner:
+            inner._enter(state)
+
+
+def _run(hooks: list[_Hook]) -> None:
+    for hook, transaction in hooks:
+        try:
+            hook(transaction)
+        except Exception:
+            name = getattr(hook, "__name__", repr(hook))
+            logger.exception("hook %r of a transaction raised", name)
 
 
 current_transaction: ContextVar[Transaction | None] = ContextVar(

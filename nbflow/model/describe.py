@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from nbflow.model.annotations import quote
+
 _TEXT_LIMIT = 120
 _EXACT = (int, float, bool, type(None))
 
@@ -22,6 +24,8 @@ def describe(value: Any) -> Any:
         if kind is float and (not math.isfinite(value)):
             return str(value)
         return value
+    if kind is quote:
+        return describe(value.value)
     if kind is str:
         return value if len(value) <= _TEXT_LIMIT else f"{value[: _TEXT_LIMIT - 1]}…"
     shape = getattr(kind, "shape", None) is not None and getattr(value, "shape", None)

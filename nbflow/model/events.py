@@ -11,9 +11,10 @@ from nbflow.model.states import State
 
 
 class RunCreated(NamedTuple):
-    """A run exists; its state is the first it will ever have."""
+    """A run exists. Its first state is told apart: by the time it is written, `run` has moved on."""
 
     run: Run
+    state: State
 
 
 class StateChanged(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -39,9 +40,9 @@ class OptionChecks:
                 self._owner, "the decorated object", fn, "a function, a method or a callable object"
             )
         try:
-            names = inspect.signature(fn).parameters if callable(fn) else {}
+            names: Iterable[str] = inspect.signature(getattr(fn, "__func__", fn)).parameters
         except (TypeError, ValueError):  # builtins without a signature
-            names = {}
+            names = ()
         if reserved := [name for name in _RESERVED if name in names]:
             raise ReservedParameter(getattr(fn, "__name__", repr(fn)), reserved)
         return fn  # type: ignore[no-any-return]  # the isinstance above does not narrow Any
@@ -61,17 +62,17 @@ class OptionChecks:
             return frozenset()
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise InvalidOption(self._owner, "tags", value, "a list of strings")
-        tags = frozenset(value)
+        tags = list(value)
         if not all(isinstance(tag, str) for tag in tags):
             raise InvalidOption(self._owner, "tags", value, "a list of strings")
-        return tags
+        return frozenset(tags)
 
     def seconds(self, option: str, value: Any) -> float | None:
         if value is None:
             return None
         if isinstance(value, timedelta):
             value = value.total_seconds()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        if not _is_seconds(value) or not value > 0:
             raise InvalidOption(self._owner, option, value, "a number of seconds above 0")
         return float(value)
 
@@ -125,9 +126,15 @@ class OptionChecks:
             return ()
         several = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
         for seconds in several:
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+            if not _is_seconds(seconds) or seconds < 0:
                 raise InvalidOption(self._owner, "retry_delay_seconds", delay, takes)
         return tuple(float(seconds) for seconds in several)
+
+
+def _is_seconds(value: Any) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    )
 
 
 def _name(fn: Any) -> str:

@@ -120,6 +120,7 @@ class State:
             Exception: The run's own exception, unwrapped, when it failed.
             RunError: When the run was cancelled, crashed or has not finished.
         """
+        __tracebackhide__ = True
         if self.type is StateType.COMPLETED:
             return self.data.load() if type(self.data) is Deferred else self.data
         error = self.error

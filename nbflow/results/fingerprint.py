@@ -11,6 +11,7 @@ import decimal
 import enum
 import functools
 import hashlib
+import inspect
 import os
 import pathlib
 import re
@@ -19,7 +20,9 @@ import sys
 import sysconfig
 import types
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import xxhash
@@ -31,7 +34,11 @@ _INLINE_BYTES = 256
 _VERSION = b"nbflow-1"
 _digest = xxhash.xxh3_128_digest
 _PYTHON = sys.version_info[:2]
-_LIBRARY = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+_LIBRARIES = tuple(
+    sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+# A container with fewer parts than this is walked again where it appears again.
+_WORTH_KEEPING = 64
 
 
 def fingerprint(*values: Any) -> str:
@@ -50,11 +57,19 @@ def fingerprint(*values: Any) -> str:
 
 
 class _Walk:
-    """One pass over a value. Remembers what it is inside of, so that cycles end."""
+    """One pass over a value.
+
+    It remembers what it is inside of, so that cycles end, and what it has seen, so that shared
+    parts are walked once: without that, 20 functions that call each other would take for ever.
+    """
 
     def __init__(self) -> None:
-        self._inside: dict[int, int] = {}
-        self._kept: list[Any] = []  # objects made on the way: their ids must stay theirs
+        self._inside: dict[Hashable, int] = {}
+        self._kept: list[Any] = []  # objects whose ids are known here: they must stay theirs
+        self._n_walked = 0
+        self._n_back = 0  # references to something that was walked before, so far
+        self._whole: dict[Hashable, bytes] = {}  # encodings without any reference
+        self.numbers: dict[Hashable, int] = {}  # of what has such references inside, in order
 
     def encode(self, value: Any) -> bytes:
         """An encoding of `value` that no other value has."""
@@ -62,16 +77,39 @@ class _Walk:
         scalar = _SCALARS.get(kind)
         if scalar is not None:
             return scalar(value)
-        if id(value) in self._inside:
+        return self.once(id(value), value, partial(self._compound, kind, value))
+
+    def once(self, key: Hashable, value: Any, encode: Callable[[], bytes]) -> bytes:
+        """The encoding of what `key` stands for: made by `encode`, unless it was met before.
+
+        Args:
+            value: What has to live on for the key to keep its meaning.
+        """
+        if key in self._whole:
+            return self._whole[key]
+        if key in self._inside:
             # How far up the cycle leads is part of the value's shape.
-            return b"^" + str(len(self._inside) - self._inside[id(value)]).encode()
-        self._inside[id(value)] = len(self._inside)
+            self._n_back += 1
+            return b"^" + str(len(self._inside) - self._inside[key]).encode()
+        if key in self.numbers:
+            self._n_back += 1
+            return b"@" + str(self.numbers[key]).encode()
+        self._inside[key] = len(self._inside)
+        self._n_walked += 1
+        n_walked, n_back = self._n_walked, self._n_back
         try:
-            return self._compound(kind, value)
+            encoding = encode()
         except RecursionError:
-            raise Unfingerprintable(_name(kind), "nested too deeply") from None
+            raise Unfingerprintable(_name(type(value)), "nested too deeply") from None
         finally:
-            del self._inside[id(value)]
+            del self._inside[key]
+        if self._n_back > n_back:
+            self.numbers[key] = len(self.numbers)
+            self._kept.append(value)
+        elif self._n_walked - n_walked >= _WORTH_KEEPING:
+            self._whole[key] = encoding
+            self._kept.append(value)
+        return encoding
 
     def _compound(self, kind: type, value: Any) -> bytes:
         encoder = _COMPOUNDS.get(kind) or _by_module(kind, value) or _by_base(value)
@@ -141,7 +179,15 @@ _SCALARS: dict[type, Callable[[Any], bytes]] = {
 
 
 def _set(tag: bytes) -> Callable[[_Walk, Any], bytes]:
-    return lambda walk, value: walk.node(tag, sorted(walk.encode(item) for item in value))
+    def encode(walk: _Walk, value: Any) -> bytes:
+        known, parts = walk.numbers, []
+        for item in value:  # in no order, so no item may depend on what was met in another
+            walk.numbers = dict(known)
+            parts.append(walk.encode(item))
+        walk.numbers = known
+        return walk.node(tag, sorted(parts))
+
+    return encode
 
 
 def _dict(walk: _Walk, value: dict[Any, Any]) -> bytes:
@@ -150,7 +196,7 @@ def _dict(walk: _Walk, value: dict[Any, Any]) -> bytes:
 
 
 def _function(walk: _Walk, fn: Any) -> bytes:
-    """By code, defaults, closure and the globals the code names; by name and version in libraries."""
+    """By code, defaults, closure and the globals the code names; in libraries by name."""
     if _is_library(fn):
         return walk.several(b"G", [fn.__module__, fn.__qualname__, _version(fn.__module__)])
     cells = []
@@ -159,8 +205,8 @@ def _function(walk: _Walk, fn: Any) -> bytes:
             cells.append(cell.cell_contents)
         except ValueError:  # a name that is not bound yet
             cells.append(...)
-    used = sorted({name for name in _names(fn.__code__) if name in fn.__globals__})
-    known = [(name, fn.__globals__[name]) for name in used]
+    names = frozenset(_names(fn.__code__))
+    known = [(name, _reached(fn.__globals__[name], names)) for name in _used(fn.__globals__, names)]
     return walk.several(
         b"F", [fn.__code__, fn.__defaults__, fn.__kwdefaults__, tuple(cells), known]
     )
@@ -169,8 +215,8 @@ def _function(walk: _Walk, fn: Any) -> bytes:
 def _code(walk: _Walk, code: types.CodeType) -> bytes:
     """By byte code and constants, so that comments, formatting and line numbers do not matter."""
     constants = list(code.co_consts)
-    if code.co_flags & 0x02 and constants and isinstance(constants[0], str):
-        constants[0] = None  # a function's docstring
+    if _has_docstring(code):
+        constants[0] = None
     names = [code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars]
     counts = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount]
     flags = [code.co_flags, _PYTHON]
@@ -179,13 +225,60 @@ def _code(walk: _Walk, code: types.CodeType) -> bytes:
     )
 
 
+def _has_docstring(code: types.CodeType) -> bool:
+    if sys.version_info >= (3, 14):
+        return bool(code.co_flags & inspect.CO_HAS_DOCSTRING)
+    # Until then the first constant of a `def` is its docstring or None. What comprehensions and
+    # lambdas begin with is a constant like any other.
+    first = code.co_consts[:1]
+    is_def = code.co_flags & inspect.CO_NEWLOCALS and not code.co_name.startswith("<")
+    return bool(is_def) and isinstance(first and first[0], str)
+
+
+def _used(namespace: Mapping[str, Any], names: frozenset[str]) -> list[str]:
+    return sorted(names.intersection(namespace))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A module of the user's, and the names under which code may reach into it."""
+
+    module: types.ModuleType
+    names: frozenset[str]
+
+
+def _reached(value: Any, names: frozenset[str]) -> Any:
+    """A module of the user's counts by what is used of it; anything else is the value itself."""
+    if isinstance(value, types.ModuleType) and not _library_module(value.__name__):
+        return _Reached(value, names)
+    return value
+
+
+def _user_module(walk: _Walk, reached: _Reached) -> bytes:
+    module, names = reached.module, reached.names
+
+    def encode() -> bytes:
+        used = _used(vars(module), names)
+        parts = [(name, _reached(vars(module)[name], names)) for name in used]
+        return walk.several(b"Mu", [module.__name__, *parts])
+
+    # The module stands for the pair, which is made anew each time: cycles of modules must end.
+    return walk.once((id(module), names), module, encode)
+
+
+def _cached_function(walk: _Walk, fn: Any) -> bytes:
+    return walk.several(b"Fc", [fn.__wrapped__, fn.cache_parameters()])
+
+
 def _class(walk: _Walk, cls: type) -> bytes:
     if _is_library(cls):
         return walk.several(b"C", [cls.__module__, cls.__qualname__, _version(cls.__module__)])
     body = {
         name: _unwrap(member)
         for name, member in sorted(vars(cls).items())
-        if name not in _CLASS_NOISE and not isinstance(member, types.GetSetDescriptorType)
+        if name not in _CLASS_NOISE
+        and not name.startswith("__pydantic_")  # made from the rest, and holds addresses
+        and not isinstance(member, types.GetSetDescriptorType)
     }
     annotations = {name: str(hint) for name, hint in vars(cls).get("__annotations__", {}).items()}
     return walk.several(b"C", [cls.__qualname__, cls.__bases__, body, annotations])
@@ -230,7 +323,8 @@ def _partial(walk: _Walk, value: functools.partial[Any]) -> bytes:
 
 
 def _enum(walk: _Walk, value: enum.Enum) -> bytes:
-    return walk.several(b"e", [type(value).__module__, type(value).__qualname__, value.name])
+    kind = type(value)
+    return walk.several(b"e", [kind.__module__, kind.__qualname__, value.name, value.value])
 
 
 def _repr_of(tag: bytes) -> Callable[[_Walk, Any], bytes]:
@@ -252,6 +346,9 @@ _COMPOUNDS: dict[type, Callable[[_Walk, Any], bytes]] = {
     types.BuiltinFunctionType: _builtin,
     types.ModuleType: _module,
     functools.partial: _partial,
+    functools.cached_property: lambda walk, value: walk.several(b"Fp", [value.func]),
+    _Reached: _user_module,
+    type(functools.cache(_repr_of)): _cached_function,
     # Flags are in the repr, and so are zones: repr tells all there is of these.
     re.Pattern: lambda walk, value: walk.several(b"R", [value.pattern, value.flags]),
     uuid.UUID: _repr_of(b"U"),
@@ -312,7 +409,9 @@ def _array(walk: _Walk, array: Any) -> bytes:
     import numpy as np
 
     dtype = array.dtype
-    about = [_name(type(array)), dtype.str if dtype.names is None else repr(dtype.descr)]
+    # A memory-mapped array is the same value as one in memory.
+    kind = np.ndarray if isinstance(array, np.memmap) else type(array)
+    about = [_name(kind), dtype.str if dtype.names is None else repr(dtype.descr)]
     about += [array.shape, repr(dtype.metadata)]
     if dtype.hasobject:
         fields = [array[name] for name in dtype.names] if dtype.names else array.ravel().tolist()
@@ -395,6 +494,10 @@ def _names(code: types.CodeType) -> Iterable[str]:
             yield from _names(constant)
 
 
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
+_OURSELVES = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
 @functools.lru_cache(maxsize=4096)
 def _library_module(name: str) -> bool:
     module = sys.modules.get(name)
@@ -403,7 +506,10 @@ def _library_module(name: str) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return getattr(module, "__spec__", None) is not None
-    return bool(os.path.abspath(file).startswith(_LIBRARY))
+    path = os.path.abspath(file)
+    return path.startswith((*_LIBRARIES, _OURSELVES)) or not _PACKAGES.isdisjoint(
+        path.split(os.sep)
+    )
 
 
 def _is_library(thing: Any) -> bool:

@@ -40,7 +40,7 @@ class CachePolicy:
     def __sub__(self, name: str) -> CachePolicy:
         if not isinstance(name, str):
             return NotImplemented
-        return Compound((self, Inputs(frozenset({name}))))
+        return self  # only the inputs have names to leave out
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,7 @@ class Compound(CachePolicy):
         return fingerprint(known) if known else None
 
     def __sub__(self, name: str) -> CachePolicy:
-        return Compound(
-            tuple(
-                policy - name if isinstance(policy, Inputs) else policy for policy in self.policies
-            )
-        )
+        return Compound(tuple(policy - name for policy in self.policies))
 
 
 @dataclass(frozen=True)

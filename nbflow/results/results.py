@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbflow.errors import ResultUnreadable
+from nbflow.errors import ResultUnreadable, StoreError
 from nbflow.model.specs import Serializer
 from nbflow.results.serializers import NAMED, PickleSerializer
 from nbflow.results.signing import Signer
@@ -96,10 +96,12 @@ class Results:
 
         A damaged one is forgotten and reported once; the task then simply runs.
         """
-        row = self._index.get_result(key)
-        if row is None or (row.expires_at is not None and row.expires_at <= time.time()):
-            return None
+        task_name = ""
         try:
+            row = self._index.get_result(key)
+            if row is None or (row.expires_at is not None and row.expires_at <= time.time()):
+                return None
+            task_name = row.task_name
             entry = row.entry if row.file is None else self._read_file(row.file)
             name, _, data = self._sign().open(key, entry or b"").partition(_SEPARATOR)
             reader = serializer or NAMED.get(name.decode()) or PickleSerializer()
@@ -107,8 +109,9 @@ class Results:
                 return None  # kept with another serializer: written anew with the one asked for
             return Hit(reader.loads(data), row.created_at, row.seconds)
         except Exception as error:
-            logger.warning("the kept result of task %r is not used: %s", row.task_name, error)
-            self._index.drop_result(key)
+            logger.warning("the kept result of task %r is not used: %s", task_name, error)
+            with contextlib.suppress(StoreError):
+                self._index.drop_result(key)
             return None
 
     def loader(self, key: str, serializer: Serializer | None) -> Callable[[], Any]:

@@ -13,6 +13,7 @@ from nbflow.errors import ResultUnreadable
 
 _MAGIC = b"NBFR1\n"
 _MAC_BYTES = 32
+_KEY_BYTES = 64
 
 
 class Signer:
@@ -57,14 +58,21 @@ class Signer:
                     f"others can read the key {self._path}; run `chmod 600 {self._path}`, "
                     "or delete it to start with a new one"
                 )
-            return self._path.read_bytes()
+            key = self._path.read_bytes()
+            if len(key) != _KEY_BYTES:  # an empty one would sign what anybody can sign
+                raise ResultUnreadable(
+                    f"the key {self._path} is damaged; delete it to start with a new one"
+                )
+            return key
         return None
 
     def _create(self) -> bytes:
         """Write a new key whole or not at all; of several processes, the first one's stands."""
         temporary = self._path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(64))
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(temporary, self._path)
         temporary.unlink()

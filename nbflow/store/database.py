@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 from nbflow.errors import StoreUnavailable
-from nbflow.store.schema import migrate
+from nbflow.store.schema import check_version, migrate
 
 _BUSY_SECONDS = 30.0
 _WAL_BYTES = 4 << 20
@@ -35,9 +36,14 @@ class Database:
             raise StoreUnavailable(self.path, reason, "use a Python built with a newer SQLite")
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in (folder, self.path):
+                # SQLite would open it for reading, and fail at the first write.
+                if path.exists() and not os.access(path, os.W_OK):
+                    raise PermissionError(errno.EACCES, "it is read-only")
             self.on_network = _file_system(folder).startswith(_NETWORK_FILE_SYSTEMS)
             connection = self.connect()
             try:
+                check_version(connection, self.path)  # before anything is changed
                 self._choose_journal(connection)
                 migrate(connection, self.path)
             finally:
@@ -83,8 +89,10 @@ class Database:
             return
         if size_bytes > at_least_bytes:
             connection.execute("PRAGMA busy_timeout = 100")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
 
     def _choose_journal(self, connection: sqlite3.Connection) -> None:
         mode = "DELETE" if self.on_network else "WAL"
@@ -112,6 +120,8 @@ def unavailable(path: Path, error: Exception) -> StoreUnavailable:
             "the file is left as it is; move it aside to start afresh, "
             f"or salvage it with `sqlite3 {path} .recover`"
         )
+    elif isinstance(error, FileExistsError | NotADirectoryError):
+        text = f"{path.parent} is not a folder"
     elif os.path.exists(path) and not os.access(path, os.W_OK):
         advice = f"make it writable (`chmod u+w {path}`), or set NBFLOW_HOME to another folder"
     return StoreUnavailable(path, text, advice)

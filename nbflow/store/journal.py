@@ -14,7 +14,7 @@ from typing import Any
 
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.runs import Run
-from nbflow.model.states import FINAL_TYPES, State
+from nbflow.model.states import FINAL_TYPES, State, StateType
 
 _MESSAGE_LIMIT = 4_000
 _LOG_LIMIT = 100_000
@@ -28,6 +28,7 @@ _INSERT_RUNS = """
         value->>12, value->>13, value->>14, value->>15, value->>16, value->>17
     FROM json_each(?)"""
 # A final state is never left, whoever asks; only a rollback may rename a completed run.
+# `_may_follow` says the same of two states within one batch.
 _UPDATE_RUNS = """
     UPDATE runs SET name = new.value->>1, state_type = new.value->>2, state_name = new.value->>3,
         message = new.value->>4, run_count = new.value->>5, started_at = new.value->>6,
@@ -35,7 +36,7 @@ _UPDATE_RUNS = """
     FROM json_each(?) AS new
     WHERE runs.id = new.value->>0
         AND (state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')
-             OR new.value->>3 = 'RolledBack')"""
+             OR (state_type = 'COMPLETED' AND new.value->>3 = 'RolledBack'))"""
 _INSERT_LINES = """
     INSERT INTO lines (run_id, at, level, logger, message, state_name, state_type)
     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
@@ -47,29 +48,38 @@ class Journal:
 
     def __init__(self, owner_id: str) -> None:
         self._owner_id = owner_id
-        self.n_open = 0  # runs created here that have not ended
+        self._open: set[str] = set()
+
+    @property
+    def n_open(self) -> int:
+        """Number of runs created here that have not ended."""
+        return len(self._open)
 
     def write(self, connection: sqlite3.Connection, events: list[Event]) -> None:
         """Write `events` in their order, in the caller's transaction."""
         created: dict[str, list[Any]] = {}
         changed: dict[str, list[Any]] = {}
         lines: list[list[Any]] = []
-        opened = 0
+        last: dict[str, State] = {}  # of each run, as far as this batch tells
+        opened, ended = set[str](), set[str]()
         for event in events:
             run = event.run
             if type(event) is StateChanged:
                 state = event.state
                 lines.append(_state_line(run, state))
+                if not _may_follow(last.get(run.id), state):
+                    continue
+                last[run.id] = state
                 if run.id in created:
                     created[run.id][12:] = _state_columns(run, state)
                 else:
                     changed[run.id] = [run.id, run.name, *_state_columns(run, state)]
-                if state.type in FINAL_TYPES and state.name != "RolledBack":
-                    opened -= 1
+                if state.type in FINAL_TYPES:
+                    ended.add(run.id)
             elif type(event) is RunCreated:
-                created[run.id] = self._run_row(run)
-                lines.append(_state_line(run, run.state))
-                opened += 1
+                created[run.id] = self._run_row(run, event.state)
+                lines.append(_state_line(run, event.state))
+                opened.add(run.id)
             elif type(event) is LogEmitted:
                 text = event.message[:_LOG_LIMIT]
                 lines.append([run.id, event.at, event.level, event.logger, text, None, None])
@@ -80,9 +90,10 @@ class Journal:
         ):
             if rows:
                 connection.execute(sql, (_dumps(rows),))
-        self.n_open += opened
+        self._open |= opened
+        self._open -= ended
 
-    def _run_row(self, run: Run) -> list[Any]:
+    def _run_row(self, run: Run, state: State) -> list[Any]:
         return [
             run.id,
             run.kind,
@@ -96,8 +107,14 @@ class Journal:
             sorted(run.tags) if run.tags else None,
             run.inputs,
             run.upstream or None,
-            *_state_columns(run, run.state),
+            *_state_columns(run, state),
         ]
+
+
+def _may_follow(last: State | None, state: State) -> bool:
+    if last is None or last.type not in FINAL_TYPES:
+        return True
+    return last.type is StateType.COMPLETED and state.name == "RolledBack"
 
 
 def _state_columns(run: Run, state: State) -> list[Any]:

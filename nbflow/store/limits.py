@@ -5,6 +5,7 @@ A lease belongs to a process, not to a clock: it ends by release or with its hol
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -83,7 +84,17 @@ def release(connection: sqlite3.Connection, lease_id: str, names: tuple[str, ...
 def create(
     connection: sqlite3.Connection, name: str, slots: int, decay_per_second: float | None
 ) -> None:
-    """Create a limit, or change the number of its slots; who holds some keeps them."""
+    """Create a limit, or change the number of its slots; who holds some keeps them.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+    if slots < 0:
+        raise ValueError(f"limit={slots!r} is not valid; it takes a number from 0 on")
+    if decay_per_second is not None and not 0 < decay_per_second < math.inf:
+        raise ValueError(
+            f"decay_per_second={decay_per_second!r} is not valid; it takes a number above 0"
+        )
     connection.execute(
         """INSERT INTO limits (name, slots, decay_per_second) VALUES (?, ?, ?)
            ON CONFLICT (name) DO UPDATE SET slots = excluded.slots,

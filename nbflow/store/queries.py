@@ -25,9 +25,16 @@ def runs(
     state: str | None = None,
     name: str | None = None,
     parent_id: str | None = None,
+    outermost: bool = False,
     limit: int = 50,
 ) -> list[RunRecord]:
-    """Runs, newest first. `state` is a state's name or type, `name` a run's, flow's or task's."""
+    """Runs, newest first.
+
+    Args:
+        state: A state's name or type.
+        name: Name of a run, flow or task.
+        outermost: Only runs that no other run has called.
+    """
     wheres, values = ["1"], list[Any]()
     if kind is not None:
         wheres.append("kind = ?")
@@ -38,6 +45,8 @@ def runs(
     if name is not None:
         wheres.append("(name = ? OR spec_name = ?)")
         values += [name, name]
+    if outermost:
+        wheres.append("parent_id IS NULL")
     if parent_id is not None:
         wheres.append("parent_id = ?")
         values.append(parent_id)

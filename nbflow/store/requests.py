@@ -34,10 +34,10 @@ def take(connection: sqlite3.Connection, owner_id: str) -> list[Request]:
     if connection.execute(sql, (owner_id,)).fetchone() is None:
         return []  # the usual case: no write lock taken
     connection.execute("BEGIN IMMEDIATE")
-    rows = connection.execute(sql, (owner_id,)).fetchall()
-    connection.execute(
-        "UPDATE requests SET handled_at = ? WHERE owner_id = ? AND handled_at IS NULL",
-        (time.time(), owner_id),
-    )
-    connection.execute("COMMIT")
+    with connection:  # commits, or rolls back what a full disk interrupts
+        rows = connection.execute(sql, (owner_id,)).fetchall()
+        connection.execute(
+            "UPDATE requests SET handled_at = ? WHERE owner_id = ? AND handled_at IS NULL",
+            (time.time(), owner_id),
+        )
     return [Request(*row) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -78,25 +79,35 @@ def migrate(
     Raises:
         StoreTooNew: The file is of a newer nbflow; nothing was changed.
     """
-    if _version(connection) == len(migrations):
+    if check_version(connection, path, migrations) == len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found = _version(connection)  # again: another process may have been faster
-        if found > len(migrations):
-            raise StoreTooNew(path, found, len(migrations))
+        # Again: another process may have been faster.
+        found = check_version(connection, path, migrations)
         for script in migrations[found:]:
             for statement in _statements(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # on a full disk SQLite has rolled back by itself
+            connection.execute("ROLLBACK")
         raise
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def check_version(
+    connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS
+) -> int:
+    """The file's schema; 0 for a new file.
+
+    Raises:
+        StoreTooNew: The file is of a newer nbflow.
+    """
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > len(migrations):
+        raise StoreTooNew(path, found, len(migrations))
+    return found
 
 
 def _statements(script: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import sys
@@ -96,15 +97,17 @@ class Store(Backend[Event]):
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
+    def abandon(self) -> None:
+        """Use it no more, in a forked child: its thread and its connections are the parent's."""
+        self._writer.abandon()
+
     def _open_database(self) -> Database:
         try:
             return Database(self._wanted)
         except StoreError as error:
             if not self._may_fall_back:
                 raise
-            sys.stderr.write(
-                f"nbflow: {error}. Until then runs are kept only while this process lives.\n"
-            )
+            _tell(f"{error}. Until then runs are kept only while this process lives.")
             self._temporary = Path(tempfile.mkdtemp(prefix="nbflow-"))
             return Database(self._temporary)
 
@@ -121,9 +124,9 @@ class Store(Backend[Event]):
     def open(self) -> sqlite3.Connection:
         connection = self.database.connect()
         if self.database.on_network:
-            sys.stderr.write(
-                f"nbflow: {self.database.path} is on a network file system; "
-                "a local folder (NBFLOW_HOME) is faster and safer.\n"
+            _tell(
+                f"{self.database.path} is on a network file system; "
+                "a local folder (NBFLOW_HOME) is faster and safer."
             )
         owner = self._own()
         self._journal = Journal(owner.id)
@@ -149,9 +152,7 @@ class Store(Backend[Event]):
 
     def failed(self, error: sqlite3.Error) -> None:
         reason = unavailable(self.database.path, error)
-        sys.stderr.write(
-            f"nbflow: {reason}. Runs go on, but are not recorded until it is possible again.\n"
-        )
+        _tell(f"{reason}. Runs go on, but are not recorded until it is possible again.")
 
     def release(self, connection: sqlite3.Connection) -> None:
         self.database.checkpoint(connection, at_least_bytes=0)
@@ -271,5 +272,18 @@ class Store(Backend[Event]):
         return keepsakes.variables(self.database.reader(), name)
 
     def _do(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `job` on the store thread and wait for its commit (about 0.1 ms)."""
-        return self._writer.call(job).result()
+        """Run `job` on the store thread and wait for its commit (about 0.1 ms).
+
+        Raises:
+            StoreUnavailable: It could not be written.
+        """
+        try:
+            return self._writer.call(job).result()
+        except sqlite3.Error as error:
+            raise unavailable(self.database.path, error) from error
+
+
+def _tell(sentence: str) -> None:
+    """One line on stderr, if there is one."""
+    with contextlib.suppress(Exception):
+        sys.stderr.write(f"nbflow: {sentence}\n")

@@ -9,13 +9,13 @@ import contextlib
 import logging
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from nbflow.errors import NbflowError, StoreError
+from nbflow.errors import StoreError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -26,6 +26,12 @@ _GATHER_SECONDS = 0.03  # well under the 50 ms after which a journalled fact mus
 _POLL_SECONDS = 0.15  # how soon a request of another process is noticed
 _BATCH = 5_000
 _BACKLOG = 50_000  # above it whoever posts waits: 100,000 tasks must not queue up in memory
+# SQLite's primary codes for what is wrong with the file or the disk, not with what is written.
+_OF_THE_FILE = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
+})  # fmt: skip
 
 
 class Backend(Generic[T]):
@@ -68,11 +74,14 @@ class Writer(Generic[T]):
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._refusal: StoreError | None = None  # why nothing is taken any more
         self._broken = False
         self._data_version = -1
 
     def post(self, item: T) -> None:
         """Write `item` soon. Returns at once, or when there is room if the backlog is full."""
+        if self._refusal is not None:
+            return
         self._items.append(item)
         if not self._wake.is_set():
             self._start()
@@ -87,12 +96,14 @@ class Writer(Generic[T]):
         self._start()
         self._urgent.set()
         self._wake.set()
+        if self._refusal is not None:  # looked at after the append: one of the two sees the other
+            self._turn_away(self._refusal)
         return reply
 
     def flush(self) -> None:
         """Wait until all that was posted is committed."""
         if self._thread is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, StoreError):
                 self.call(lambda _: None).result()
 
     def close(self) -> None:
@@ -103,6 +114,10 @@ class Writer(Generic[T]):
         self._urgent.set()
         self._wake.set()
         self._thread.join()
+
+    def abandon(self) -> None:
+        """Take nothing any more, without waiting: in a forked child the thread does not exist."""
+        self._refuse(StoreError("the store belongs to the process that was forked"))
 
     def _start(self) -> None:
         if self._thread is None:
@@ -118,21 +133,26 @@ class Writer(Generic[T]):
             return
         self._urgent.set()
         with self._room:
-            while len(self._items) > _BACKLOG and not self._closing:
+            while len(self._items) > _BACKLOG and not (self._closing or self._refusal):
                 self._room.wait(0.1)
 
     def _loop(self) -> None:
+        refusal = StoreError("the store is closed")
         try:
             connection = self._backend.open()
-        except Exception as error:  # nothing can be stored: every caller is told, nobody hangs
-            self._refuse(error)
-            return
-        try:
-            while not (self._closing and not self._items and not self._jobs):
-                self._turn(connection)
+            try:
+                while not (self._closing and not self._items and not self._jobs):
+                    self._turn(connection)
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    self._backend.release(connection)
+        except StoreError as error:
+            refusal = error
+        except Exception as error:
+            logger.exception("the store thread ended")
+            refusal = StoreError(str(error))
         finally:
-            with contextlib.suppress(sqlite3.Error):
-                self._backend.release(connection)
+            self._refuse(refusal)  # every caller is told, nobody hangs
 
     def _turn(self, connection: sqlite3.Connection) -> None:
         timeout = _POLL_SECONDS if self._backend.watching else None
@@ -148,6 +168,7 @@ class Writer(Generic[T]):
                     self._items.clear()
                     return
                 self._urgent.wait(0.5)
+                self._wake.set()
                 break
             if len(self._items) < _BATCH and not self._jobs:
                 break
@@ -163,7 +184,7 @@ class Writer(Generic[T]):
         try:
             connection.execute("BEGIN IMMEDIATE")
             if items:
-                self._backend.write(connection, items)
+                self._write(connection, items)
             for job, reply in jobs:
                 answers.append((reply, *_perform(connection, job)))
             connection.execute("COMMIT")
@@ -191,6 +212,19 @@ class Writer(Generic[T]):
             self._backend.committed(connection)
         return True
 
+    def _write(self, connection: sqlite3.Connection, items: list[T]) -> None:
+        """Write `items`; where one of them cannot be, all the others."""
+        write = self._backend.write
+        failure = _perform(connection, partial(write, items=items))[1]
+        if failure is None:
+            return
+        n_lost = 0
+        for item in items:
+            lost = _perform(connection, partial(write, items=[item]))[1]
+            n_lost += lost is not None
+            failure = lost or failure
+        logger.error("%d journal entries could not be written", n_lost, exc_info=failure)
+
     def _shed(self) -> None:
         """The disk stays full: drop the oldest rather than grow, or hold up the user's flow."""
         while len(self._items) > _BACKLOG // 2:
@@ -199,7 +233,8 @@ class Writer(Generic[T]):
     def _report(self, error: sqlite3.Error) -> None:
         if not self._broken:
             self._broken = True
-            self._backend.failed(error)
+            with contextlib.suppress(Exception):  # there may be nobody to tell
+                self._backend.failed(error)
 
     def _poll(self, connection: sqlite3.Connection) -> None:
         try:
@@ -207,20 +242,18 @@ class Writer(Generic[T]):
             if version != self._data_version:
                 self._data_version = version
                 self._backend.poll(connection)
-        except (sqlite3.Error, NbflowError):
+        except Exception:
             logger.exception("reading requests failed")
 
-    def _refuse(self, error: Exception) -> None:
-        """The store could not be opened at all: fail what waits and what comes."""
-        while not self._closing:
-            self._items.clear()
-            for _, reply in _take(self._jobs, len(self._jobs)):
-                reply.set_exception(StoreError(str(error)))
-            with self._room:
-                self._room.notify_all()
-            self._wake.wait()
-            self._wake.clear()
-            time.sleep(0)
+    def _refuse(self, refusal: StoreError) -> None:
+        """From here on drop what is posted and fail what is called."""
+        self._refusal = refusal
+        self._items.clear()
+        self._turn_away(refusal)
+
+    def _turn_away(self, refusal: StoreError) -> None:
+        for _, reply in _take(self._jobs, len(self._jobs)):
+            reply.set_exception(refusal)
 
 
 def _take(queue: deque[Any], at_most: int) -> Any:
@@ -237,6 +270,9 @@ def _perform(connection: sqlite3.Connection, job: Job[Any]) -> tuple[Any, BaseEx
     try:
         value, failure = job(connection), None
     except Exception as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _OF_THE_FILE:  # nothing else of the batch can be written either
+            raise
         connection.execute("ROLLBACK TO job")
         value, failure = None, error
     connection.execute("RELEASE job")

@@ -1,0 +1,1 @@
+"""What nbflow costs, measured beside its peers: `python -m benchmarks`."""

@@ -1,0 +1,83 @@
+"""`python -m benchmarks`: measure nbflow beside its peers and print the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import table
+from benchmarks.contenders import NBFLOW, PEERS, PREFECT, Contender
+from benchmarks.rounds import QUICK, Plan, Results, measure
+from benchmarks.rows import ROWS, Row
+
+
+def main() -> None:
+    """Parse the options, measure, show."""
+    options = _options()
+    rows = _chosen(options.rows, quick=options.quick)
+    peers = [peer for peer in PEERS if not (options.no_prefect and peer is PREFECT)]
+    results = measure(rows, peers, QUICK if options.quick else Plan())
+    sys.stderr.write("\n")
+    print(machine())
+    print()
+    print(table.render(rows, peers, results))
+    if options.json is not None:
+        report = json.dumps(_report(rows, peers, results), indent=2)
+        options.json.write_text(report + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, under 3 minutes")
+    parser.add_argument("--rows", help="only these, separated by commas")
+    parser.add_argument("--no-prefect", action="store_true", help="leave Prefect out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the values there too")
+    return parser.parse_args()
+
+
+def _chosen(names: str | None, *, quick: bool) -> Sequence[Row]:
+    if names is None:
+        return [row for row in ROWS if row.in_quick or not quick]
+    wanted = [name.strip() for name in names.split(",")]
+    known = {row.name: row for row in ROWS}
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise SystemExit(f"no row {unknown[0]!r}; there are {', '.join(known)}")
+    return [known[name] for name in wanted]
+
+
+def machine() -> str:
+    """What the figures were measured on, in a line."""
+    n_cores = len(os.sched_getaffinity(0))
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{n_cores} cores, {system}, Python {platform.python_version()}"
+
+
+def _report(rows: Sequence[Row], peers: Sequence[Contender], results: Results) -> dict[str, object]:
+    """Every value of every round, medians, ratios and verdicts, for machines."""
+    names = [NBFLOW.name, *(peer.name for peer in peers)]
+    return {
+        "machine": machine(),
+        "rows": [
+            {
+                "name": row.name,
+                "title": row.title,
+                "unit": row.unit.value,
+                "values": {name: results.values(name, row) for name in names},
+                "medians": {name: results.median(name, row) for name in names},
+                "ratios": {name: results.ratio(name, row) for name in names[1:]},
+                "goals": [{"goal": goal, "met": met} for goal, met in table.verdicts(row, results)],
+                "errors": {name: results.error(name, row) for name in names},
+            }
+            for row in rows
+        ],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""`python -m benchmarks.worker CONTENDER MODULE OUT WORKLOAD...`: the process that is measured.
+
+Appends one JSON line per workload to OUT, so that what was measured before a failure is kept, and
+what the workloads print disturbs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+
+def main(contender: str, module: str, out: str, *workloads: str) -> None:
+    """Run the workloads one after another."""
+    found = importlib.import_module(f"benchmarks.{module}").workloads(contender)
+    for name in workloads:
+        try:
+            measured = found[name]()
+            answer = {"values": measured if isinstance(measured, dict) else {"value": measured}}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        with Path(out).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"workload": name, **answer}) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Facts about source code, without running it and without IPython."""

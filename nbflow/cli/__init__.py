@@ -1,0 +1,1 @@
+"""`nbflow ...` on the command line."""

@@ -1,0 +1,149 @@
+"""`nbflow run NOTEBOOK`: the run as it goes, and a table of what it was."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from nbflow import wiring
+from nbflow.cli.shared import print_table, seconds_text, state_text
+from nbflow.console import console_line, told_of_line
+from nbflow.deploy.notebooks import CellProgress, run_notebook
+from nbflow.errors import NotebookFailed
+from nbflow.model.records import LineRecord
+from nbflow.store.store import Store
+
+_POLL_SECONDS = 0.1
+
+
+def run_and_show(target: str, parameters: dict[str, Any], output: str | None) -> int:
+    """Run a notebook, showing states, logs and progress as they come; gives the exit code."""
+    path = Path(target)
+    follower = _Follower(wiring.current())
+    try:
+        executed = run_notebook(
+            path,
+            parameters=parameters,
+            output=None if output is None else Path(output),
+            progress=follower.cell,
+            began=follower.follow,
+        )
+        code = 0
+    except KeyboardInterrupt:
+        executed, code = None, 130
+    except NotebookFailed as error:
+        executed, code = None, 1
+        failure: str | None = str(error)
+    finally:
+        follower.finish()
+    follower.print_table()
+    shown = executed or (Path(output) if output else path.with_name(f"{path.stem}.executed.ipynb"))
+    typer.echo(f"\nexecuted notebook: {shown}")
+    if code == 1:
+        sys.stderr.write(f"nbflow: {failure}\n")
+    return code
+
+
+class _Follower:
+    """Prints the lines of one flow run and of all inside it, whichever process writes them.
+
+    The tasks run in the notebook's kernel; the store is where this process hears of them.
+    """
+
+    def __init__(self, connected: wiring.Wiring) -> None:
+        self._store: Store = connected.store
+        self._run_id: str | None = None
+        self._seq = 0
+        self._labels: dict[str, str] = {}
+        self._progress = ""
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._began_at = time.monotonic()
+        connected.silence_console()  # this run's own lines come from the store as well
+
+    def follow(self, run_id: str) -> None:
+        """The flow run has begun."""
+        self._run_id = run_id
+        self._thread = threading.Thread(target=self._loop, name="nbflow-follow", daemon=True)
+        self._thread.start()
+
+    def cell(self, progress: CellProgress) -> None:
+        """A cell begins."""
+        with self._lock:
+            self._progress = f"cell {progress.number} of {progress.n_cells}: {progress.title}"
+            if not sys.stderr.isatty():
+                sys.stderr.write(f"-- {self._progress}\n")
+
+    def finish(self) -> None:
+        """The run has ended: print what is left."""
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._store.flush()
+            self._print_new()
+        self._clear()
+
+    def print_table(self) -> None:
+        """Print every run with its state, tries and duration."""
+        if self._run_id is None:
+            return
+        rows = [
+            (
+                one.name,
+                one.spec_name,
+                state_text(one),
+                str(one.run_count),
+                seconds_text(one.seconds),
+            )
+            for one in self._store.family(self._run_id)
+        ]
+        typer.echo("")
+        print_table(("run", "of", "state", "tries", "duration"), rows)
+
+    def _loop(self) -> None:
+        while not self._done.wait(_POLL_SECONDS):
+            self._print_new()
+            self._draw()
+
+    def _print_new(self) -> None:
+        assert self._run_id is not None
+        lines = self._store.lines(self._run_id, after=self._seq)
+        if not lines:
+            return
+        if any(line.run_id not in self._labels for line in lines):
+            family = self._store.family(self._run_id)
+            self._labels = {record.id: record.label for record in family}
+        with self._lock:
+            self._clear()
+            for line in lines:
+                self._print(line)
+        self._seq = lines[-1].seq
+
+    def _print(self, line: LineRecord) -> None:
+        label = self._labels.get(line.run_id, line.run_id)
+        told = told_of_line(label, line)
+        if line.state_name == "Running":
+            told = logging.INFO, f"{label} - Running"
+        if line.logger == "traceback":
+            told = None  # the executed notebook holds it, and the error is told below
+        if told is not None:
+            sys.stderr.write(console_line(line.at, *told) + "\n")
+
+    def _draw(self) -> None:
+        """The progress line: one line of the terminal, drawn over and over."""
+        if sys.stderr.isatty():
+            elapsed = seconds_text(time.monotonic() - self._began_at)
+            with self._lock:
+                sys.stderr.write(f"\r\x1b[K{self._progress} · {elapsed}")
+                sys.stderr.flush()
+
+    def _clear(self) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")

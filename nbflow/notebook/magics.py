@@ -1,0 +1,88 @@
+"""`%%task`, `%%flow` and `%nbflow`: parse, delegate, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from nbflow.notebook import running
+from nbflow.notebook.parsing import count, delays, parse, seconds
+
+if TYPE_CHECKING:
+    from nbflow.notebook.session import Session
+
+
+@magics_class
+class NbflowMagics(Magics):
+    """The magics of one session."""
+
+    def __init__(self, shell: Any, session: Session) -> None:
+        super().__init__(shell)
+        self._session = session
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("name", nargs="?", help="The task's name; default: the first name the cell assigns.")
+    @argument("--retries", type=count, default=0, metavar="N", help="Tries after the first.")
+    @argument(
+        "--retry-delay",
+        type=delays,
+        metavar="S[,S...]",
+        help="Seconds to wait before a retry; several: one after the other.",
+    )
+    @argument("--timeout", type=seconds, metavar="S", help="Seconds one try may take.")
+    @argument("--tags", metavar="A,B", help="Tags of the run; limits of these names apply.")
+    @argument("--after", metavar="A,B", help="Task cells that must have completed.")
+    @argument("--inputs", metavar="A,B", help="Names the cell needs; default: found in its code.")
+    @argument("--outputs", metavar="A,B", help="The only names to keep; default: all it writes.")
+    @argument("--quiet", action="store_true", help="Show no status line.")
+    @line_cell_magic
+    def task(self, line: str, cell: str | None = None) -> Any:
+        """Run this cell as a task: tracked, retried, timed and logged."""
+        __tracebackhide__ = True
+        args = parse(self.task, line)
+        if args is None:
+            return None
+        if cell is None:
+            return running.task_table(self._session, args.name)
+        return running.run_task_cell(self._session, cell, args)
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("name", nargs="?", help="The flow's name; default: 'flow'.")
+    @argument("--retries", type=count, default=0, metavar="N", help="Tries after the first.")
+    @argument("--retry-delay", type=delays, metavar="S[,S...]", help="Seconds before a retry.")
+    @argument("--timeout", type=seconds, metavar="S", help="Seconds one try may take.")
+    @argument("--tags", metavar="A,B", help="Tags of the run.")
+    @argument("--log-prints", action="store_true", help="Log what is printed, as log lines.")
+    @argument("--quiet", action="store_true", help="Show no status line.")
+    @line_cell_magic
+    def flow(self, line: str, cell: str | None = None) -> Any:
+        """Run this cell as a flow: the tasks and task cells it calls are its runs."""
+        __tracebackhide__ = True
+        args = parse(self.flow, line)
+        if args is None:
+            return None
+        if cell is None:
+            raise UsageError("%flow needs a body; write %%flow at the top of a cell")
+        return running.run_flow_cell(self._session, cell, args)
+
+    @no_var_expand
+    @magic_arguments()
+    @argument(
+        "what",
+        nargs="?",
+        default="runs",
+        choices=["runs", "logs", "tasks", "cancel", "pause", "resume"],
+        help="What to show or do; default: runs.",
+    )
+    @argument("run", nargs="?", help="A run's name or id; default for logs: the newest run.")
+    @argument("--limit", type=count, default=20, metavar="N", help="How many runs to show.")
+    @line_magic
+    def nbflow(self, line: str) -> Any:
+        """Look at the recorded runs and their logs, or end one."""
+        args = parse(self.nbflow, line)
+        return None if args is None else running.answer(self._session, args)

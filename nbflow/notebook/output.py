@@ -1,0 +1,242 @@
+"""What is written on the screen during a run, kept in the run's log too.
+
+Streams and displays are watched by the current run's context variable and not by the thread or
+cell: which cell the output of a background thread lands in differs between ipykernel 6.x, 7.0, 7.1
+and 7.4. A text goes to the log of the run first, and then where it would have gone anyhow.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from nbflow.engine.capture import emit
+from nbflow.engine.context import RunContext, current_run
+
+_muted: ContextVar[bool] = ContextVar("nbflow_output_muted", default=False)
+_THREAD_CONTEXT = "_nbflow_context"
+_LONGEST_LINE = 20_000
+Undo = Callable[[], None]
+
+
+class OutputRouter:
+    """Watches stdout, stderr and displayed objects of one shell, until `close()`."""
+
+    def __init__(self, shell: Any) -> None:
+        self._lines = _Lines()
+        self._undo: list[Undo] = []
+        for name in ("stdout", "stderr"):
+            self._undo.append(_watch_stream(name, self._lines.write))
+        self._undo.append(_watch_displays(shell, self._displayed))
+        self._undo.append(_pass_context_to_threads())
+
+    def close(self) -> None:
+        """Put everything back as it was."""
+        while self._undo:
+            self._undo.pop()()
+
+    def end_of(self, run_id: str) -> None:
+        """The run is over: log the line it did not end."""
+        self._lines.flush(run_id)
+
+    def _displayed(self, data: Any) -> None:
+        context = _watched_run()
+        text = data.get("text/plain") if isinstance(data, dict) else None
+        if context is not None and text:
+            emit(context, logging.INFO, "display", str(text), echo=False)
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """What is written inside is nbflow's own and goes to no log."""
+    token = _muted.set(True)
+    try:
+        yield
+    finally:
+        _muted.reset(token)
+
+
+def _watched_run() -> RunContext | None:
+    if _muted.get():
+        return None
+    context = current_run.get()
+    if context is None:
+        context = getattr(threading.current_thread(), _THREAD_CONTEXT, None)
+    return context
+
+
+class _Lines:
+    """Cuts what is written into lines, for each run and stream apart."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], tuple[RunContext, str]] = {}
+        self._lock = threading.Lock()
+
+    def write(self, stream: str, text: str) -> None:
+        context = _watched_run()
+        if context is None or not text:
+            return
+        key = (context.run.id, stream)
+        with self._lock:
+            _, begun = self._open.pop(key, (context, ""))
+            *whole, rest = (begun + text).split("\n")
+            if len(rest) > _LONGEST_LINE:
+                whole.append(rest)
+                rest = ""
+            if rest:
+                self._open[key] = (context, rest)
+        for line in whole:
+            self._emit(context, stream, line)
+
+    def flush(self, run_id: str) -> None:
+        for stream in ("stdout", "stderr"):
+            with self._lock:
+                found = self._open.pop((run_id, stream), None)
+            if found is not None:
+                self._emit(found[0], stream, found[1])
+
+    def _emit(self, context: RunContext, stream: str, line: str) -> None:
+        # A progress bar draws over its line: what it showed last is what counts.
+        shown = line.rstrip("\r").rpartition("\r")[2]
+        if shown:
+            emit(context, logging.INFO, stream, shown, echo=False)
+
+
+def _watch_stream(name: str, write: Callable[[str, str], None]) -> Undo:
+    """Have `write(name, text)` called with everything written to a standard stream."""
+    stream = getattr(sys, name)
+    base = type(stream)
+    try:
+        stream.__class__ = _watched_class(base, name, write)
+    except TypeError:  # a stream of the interpreter's own, in a terminal
+        return _replace_stream(name, stream, write)
+    # IPython replaces `write` on the stream itself for the time of a cell, also right now.
+    if "write" in stream.__dict__:
+        stream.write = stream.__dict__.pop("write")
+
+    def undo() -> None:
+        inner = stream.__dict__.pop("_nbflow_inner", None)
+        stream.__class__ = base
+        if inner is not None:
+            stream.write = inner
+
+    return undo
+
+
+def _watched_class(base: type, name: str, write: Callable[[str, str], None]) -> type:
+    class Watched(base):
+        """A stream whose `write` is a data descriptor.
+
+        IPython's `_tee` assigns `stream.write` in every cell and restores it afterwards; this one
+        it cannot take away.
+        """
+
+        @property
+        def write(self) -> Callable[..., int]:
+            inner = self.__dict__.get("_nbflow_inner") or functools.partial(base.write, self)  # type: ignore[attr-defined]
+
+            def watched(text: str, *args: Any, **kwargs: Any) -> int:
+                write(name, text)
+                with unwatched():  # `_tee` calls the `write` it found, which is this one again
+                    written: int = inner(text, *args, **kwargs)
+                return written
+
+            watched.inner = inner  # type: ignore[attr-defined]
+            return watched
+
+        @write.setter
+        def write(self, value: Any) -> None:
+            self.__dict__["_nbflow_inner"] = getattr(value, "inner", value)
+
+        @write.deleter
+        def write(self) -> None:
+            self.__dict__.pop("_nbflow_inner", None)
+
+        def writelines(self, lines: Any) -> None:
+            for line in lines:
+                self.write(line)
+
+    Watched.__name__, Watched.__qualname__ = base.__name__, base.__qualname__
+    Watched.__module__ = base.__module__
+    return Watched
+
+
+class _StreamProxy:
+    """Stands in for a stream whose class cannot be changed."""
+
+    def __init__(self, stream: Any, name: str, write: Callable[[str, str], None]) -> None:
+        self._stream = stream
+        self._name = name
+        self._write = write
+
+    def write(self, text: str) -> int:
+        self._write(self._name, text)
+        written: int = self._stream.write(text)
+        return written
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _replace_stream(name: str, stream: Any, write: Callable[[str, str], None]) -> Undo:
+    proxy = _StreamProxy(stream, name, write)
+    setattr(sys, name, proxy)
+
+    def undo() -> None:
+        if getattr(sys, name) is proxy:
+            setattr(sys, name, stream)
+
+    return undo
+
+
+def _watch_displays(shell: Any, displayed: Callable[[Any], None]) -> Undo:
+    """Have `displayed(data)` called with every bundle that is displayed."""
+    publisher = shell.display_pub
+    inner = publisher.publish
+
+    @functools.wraps(inner)
+    def publish(data: Any, *args: Any, **kwargs: Any) -> None:
+        if not kwargs.get("update"):
+            displayed(data)
+        inner(data, *args, **kwargs)
+
+    before = publisher.__dict__.get("publish")
+    publisher.__dict__["publish"] = publish
+
+    def undo() -> None:
+        if publisher.__dict__.get("publish") is publish:
+            del publisher.__dict__["publish"]
+            if before is not None:
+                publisher.__dict__["publish"] = before
+
+    return undo
+
+
+def _pass_context_to_threads() -> Undo:
+    """Threads that a run starts belong to it: they begin with an empty context of their own."""
+    inner = threading.Thread.start
+
+    @functools.wraps(inner)
+    def start(self: threading.Thread) -> None:
+        context = _watched_run()
+        if context is not None and not self.name.startswith("nbflow-"):
+            setattr(self, _THREAD_CONTEXT, context)
+        inner(self)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+
+    def undo() -> None:
+        if threading.Thread.start is start:
+            threading.Thread.start = inner  # type: ignore[method-assign]
+
+    return undo

@@ -1,0 +1,92 @@
+"""Magic lines: parsed by `magic_arguments`, with help and advice where those fall short."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import parse_argstring
+from IPython.utils.process import arg_split  # type: ignore[attr-defined]
+
+
+def parse(magic: Callable[..., Any], line: str) -> Any | None:
+    """The options on a magic's line; None: help was asked for and has been shown.
+
+    Raises:
+        UsageError: In one line, with the option that was probably meant.
+    """
+    parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
+    if {"-h", "--help"}.intersection(_words(line)):
+        print(parser.format_help())  # noqa: T201  (the answer to --help)
+        return None
+    try:
+        return parse_argstring(magic, line)
+    except UsageError as error:
+        raise UsageError(f"{error}{_advice(parser, line)}. {_usage(parser)}") from None
+
+
+def options_of(magic: Callable[..., Any]) -> dict[str, str]:
+    """Every option of a magic with its help."""
+    parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
+    return {
+        option: action.help or ""
+        for action in parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """`"a, b"` as ("a", "b")."""
+    return tuple(part for part in (text or "").replace(",", " ").split() if part)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above 0, for `argparse`."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def delays(text: str) -> list[float]:
+    """`"1,2,4"` as [1.0, 2.0, 4.0], for `argparse`."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not seconds such as 10 or 1,2,4") from None
+    if min(values) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} has a negative wait")
+    return values
+
+
+def count(text: str) -> int:
+    """A whole number from 0 on, for `argparse`."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _advice(parser: argparse.ArgumentParser, line: str) -> str:
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in _words(line):
+        option = word.partition("=")[0]
+        if option.startswith("-") and option not in known:
+            near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+            if near:
+                return f"; did you mean {near[0]}?"
+    return ""
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    return " ".join(parser.format_usage().replace("::", "Usage:", 1).split())
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return list(arg_split(line, strict=False))
+    except ValueError:  # an open quote
+        return line.split()

@@ -1,0 +1,191 @@
+"""Running cells: from a magic's options to a run, and its error back to the cell."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from nbflow import flow_runs, history
+from nbflow.errors import NbflowError
+from nbflow.model.annotations import quote
+from nbflow.model.retries import RetryPolicy
+from nbflow.model.specs import FlowSpec, Spec, TaskSpec
+from nbflow.notebook.cells import CellCode, CellFunction, cells_own_traceback, compile_cell
+from nbflow.notebook.parsing import names
+from nbflow.notebook.task_cells import TaskCell
+
+if TYPE_CHECKING:
+    from nbflow.notebook.session import Session
+
+
+def run_task_cell(session: Session, source: str, args: Any) -> Any:
+    """Run a cell as a task in the user's namespace; gives its last expression's value."""
+    __tracebackhide__ = True
+    cell = _compiled(session, source, f"%%task {args.name or ''}")
+    name = args.name or cell.result_name or f"cell-{session.shell.execution_count}"
+    task_cell = session.task_cells[name] = TaskCell(name, cell, args)
+    return rerun(session, task_cell)
+
+
+def rerun(session: Session, task_cell: TaskCell) -> Any:
+    """Run a task cell with the code and options it was last given."""
+    __tracebackhide__ = True
+    cell, args = task_cell.cell, task_cell.options
+    namespace = session.shell.user_ns
+    for earlier in names(args.after):
+        _require_completed(session, task_cell.name, earlier)
+    declared = names(args.inputs)
+    if missing := [name for name in declared if name not in namespace]:
+        raise UsageError(
+            f"task {task_cell.name!r} needs {', '.join(missing)}, which the notebook has not "
+            "defined; run the cell that writes it, or change --inputs"
+        )
+    inputs = {
+        name: quote(namespace[name])  # quoted: the cell waits for futures itself
+        for name in declared or cell.names.reads
+        if name in namespace
+    }
+    outputs = names(args.outputs) or None
+    spec = TaskSpec(
+        fn=CellFunction(cell, namespace, outputs).function(),
+        name=task_cell.name,
+        owner=task_cell,
+        description=cell.source,
+        **_common(args),
+    )
+    return _run(session, spec, inputs, cell)
+
+
+def run_flow_cell(session: Session, source: str, args: Any) -> Any:
+    """Run a cell as a flow in the user's namespace; gives its last expression's value."""
+    __tracebackhide__ = True
+    cell = _compiled(session, source, f"%%flow {args.name or ''}")
+    spec = FlowSpec(
+        fn=CellFunction(cell, session.shell.user_ns, undo=False).function(),
+        name=args.name or "flow",
+        validate_parameters=False,
+        log_prints=True if args.log_prints else None,
+        description=source,
+        **_common(args),
+    )
+    return _run(session, spec, {}, cell)
+
+
+def task_table(session: Session, name: str | None) -> Any:
+    """The task cells of this notebook as a frame, or the one asked for."""
+    import pandas as pd
+
+    known = session.task_cells
+    if name is not None and name not in known:
+        raise UsageError(_unknown_cell(session, name))
+    rows = [
+        {
+            "task": one.name,
+            "state": one.run.state.name if one.run is not None else "",
+            "seconds": one.run.seconds if one.run is not None else None,
+            "reads": ", ".join(one.cell.names.reads),
+            "writes": ", ".join(one.cell.names.writes),
+        }
+        for one in known.values()
+        if name in (None, one.name)
+    ]
+    if not rows:
+        raise UsageError("no cell has been run as a task yet; write %%task at the top of one")
+    return pd.DataFrame(rows).set_index("task")
+
+
+def answer(session: Session, args: Any) -> Any:
+    """What `%nbflow` was asked."""
+    try:
+        if args.what == "tasks":
+            return task_table(session, args.run)
+        if args.what == "runs":
+            kept = ["name", "kind", "of", "state", "tries", "seconds", "started_at", "message"]
+            return history.runs(name=args.run, limit=args.limit)[kept]
+        if args.what == "logs":
+            newest = args.run or _newest_run()
+            return history.logs(newest)[["at", "level", "message"]]
+        if args.run is None:
+            raise UsageError(f"%nbflow {args.what} needs a run: its name or id (see %nbflow runs)")
+        record = flow_runs.ask(args.run, args.what)
+        return print(f"{record.label}: {args.what} was asked for")  # noqa: T201  (the answer)
+    except NbflowError as error:
+        raise UsageError(str(error)) from None
+
+
+def _newest_run() -> str:
+    newest = history.runs(limit=1)
+    if newest.empty:
+        raise UsageError("nothing has been run yet")
+    return str(newest["id"].iloc[0])
+
+
+def _common(args: Any) -> dict[str, Any]:
+    return {
+        "retry": RetryPolicy(args.retries, tuple(args.retry_delay or ())),
+        "timeout_seconds": args.timeout,
+        "tags": frozenset(names(args.tags)),
+    }
+
+
+def _run(session: Session, spec: Spec, inputs: dict[str, Any], cell: CellCode) -> Any:
+    __tracebackhide__ = True
+    engine = session.watch().engine
+    session.quiet = bool(getattr(spec.owner, "options", None) and spec.owner.options.quiet)
+    try:
+        answer = engine.call(spec, (), inputs)
+        # A cell that awaits runs on nbflow's loop: the kernel's own runs this very call.
+        return engine.loop.run(answer) if cell.is_async and inspect.iscoroutine(answer) else answer
+    except KeyboardInterrupt as error:
+        _show_instead(error, [f"KeyboardInterrupt: {spec.name!r} was cancelled"])
+        raise
+    except BaseException as error:
+        trace = cells_own_traceback(error, cell.filename)
+        if trace is not None:
+            formatter = session.shell.InteractiveTB
+            shown = formatter.structured_traceback(type(error), error, trace, tb_offset=0)
+            _show_instead(error, shown)
+        raise
+
+
+class CellSyntaxError(NbflowError):
+    """A cell's body is not Python. Not a `SyntaxError`: those IPython shows with all our frames."""
+
+
+def _compiled(session: Session, source: str, magic_line: str) -> CellCode:
+    __tracebackhide__ = True
+    try:
+        return compile_cell(session.shell, source, magic_line)
+    except SyntaxError as error:
+        shown = session.shell.SyntaxTB.structured_traceback(type(error), error, [])
+        failure = CellSyntaxError(str(error))
+        _show_instead(failure, shown)
+        raise failure from None
+
+
+def _show_instead(error: BaseException, lines: list[str]) -> None:
+    """Have IPython show this in place of the traceback through the magic and the engine."""
+
+    def once() -> list[str]:
+        del error._render_traceback_  # type: ignore[attr-defined]
+        return lines
+
+    error._render_traceback_ = once  # type: ignore[attr-defined]
+
+
+def _require_completed(session: Session, name: str, earlier: str) -> None:
+    known = session.task_cells.get(earlier)
+    if known is None:
+        raise UsageError(f"--after of task {name!r}: {_unknown_cell(session, earlier)}")
+    if known.run is None or not known.run.state.is_completed():
+        state = known.run.state.name if known.run is not None else "not run"
+        raise UsageError(
+            f"task {name!r} comes after {earlier!r}, which is {state}; run that cell first"
+        )
+
+
+def _unknown_cell(session: Session, name: str) -> str:
+    known = ", ".join(session.task_cells) or "none yet"
+    return f"there is no task cell {name!r} in this notebook; there are: {known}"

@@ -1,0 +1,191 @@
+"""What nbflow has put into one shell, and how it is taken out again."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from nbflow import wiring
+from nbflow.console import console_line, told_of_state
+from nbflow.errors import NbflowError
+from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
+from nbflow.model.runs import Run, RunKind
+from nbflow.model.states import FINAL_TYPES
+from nbflow.notebook import running
+from nbflow.notebook.completion import complete
+from nbflow.notebook.magics import NbflowMagics
+from nbflow.notebook.output import OutputRouter, unwatched
+from nbflow.notebook.status import StatusLine
+from nbflow.notebook.task_cells import TaskCell
+
+Undo = Callable[[], object]
+
+
+class Session:
+    """nbflow in one shell.
+
+    Attributes:
+        task_cells: Cells that were run as tasks, by name.
+        quiet: Whether the run that begins next shows no status line.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.task_cells: dict[str, TaskCell] = {}
+        self.quiet = False
+        self._undo: list[Undo] = []
+        self._statuses: dict[str, StatusLine] = {}
+        self._wiring: wiring.Wiring | None = None
+        self._router: OutputRouter | None = None
+        magics = NbflowMagics(shell, self)
+        self._undo.append(_register(shell, magics))
+        matcher = complete(self)
+        shell.Completer.custom_matchers.append(matcher)
+        self._undo.append(lambda: shell.Completer.custom_matchers.remove(matcher))
+        self._watch_first_run()
+
+    def close(self) -> None:
+        """Take everything out of the shell again."""
+        while self._undo:
+            self._undo.pop()()
+
+    def watch(self) -> wiring.Wiring:
+        """This process' wiring, with its runs shown in the notebook rather than as log lines."""
+        current = wiring.current()
+        if current is not self._wiring:
+            self._wiring = current
+            current.silence_console()
+            end = current.bus.subscribe(self._on_event)
+            self._undo.append(end)
+            self._undo.append(current.show_console)
+        if self._router is None:
+            self._router = OutputRouter(self.shell)
+            self._undo.append(self._close_router)
+        return current
+
+    def _watch_first_run(self) -> None:
+        """Nothing of nbflow starts before a cell could make a run: then watch what it makes."""
+        self.shell.events.register("pre_run_cell", self._pre_run_cell)
+        self._undo.append(lambda: self.shell.events.unregister("pre_run_cell", self._pre_run_cell))
+
+    def _pre_run_cell(self, _: Any) -> None:
+        if "nbflow.flows" in sys.modules or "nbflow.tasks" in sys.modules:
+            self.watch()
+
+    def _close_router(self) -> None:
+        if self._router is not None:
+            self._router.close()
+            self._router = None
+
+    # --- showing runs ---------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        """Bus subscriber."""
+        run = event.run
+        if type(event) is RunCreated:
+            if isinstance(run.spec.owner, TaskCell):
+                run.spec.owner.run = run
+            if self._is_outermost(run) and not self.quiet:
+                self._show_status(run)
+        for status in tuple(self._statuses.values()):
+            status.on_event(event)
+        if type(event) is StateChanged and event.state.type in FINAL_TYPES:
+            if self._router is not None:
+                self._router.end_of(run.id)
+            ended = self._statuses.pop(run.id, None)
+            if ended is not None:
+                ended.end()
+        self._write_line(event)
+
+    def _is_outermost(self, run: Run) -> bool:
+        """Whether a run has a line of its own: flows and task cells that no run here has called."""
+        assert self._wiring is not None
+        outer = self._wiring.settings.parent_run or None
+        is_shown = run.kind is RunKind.FLOW or isinstance(run.spec.owner, TaskCell)
+        return run.parent_id == outer and is_shown
+
+    def _show_status(self, run: Run) -> None:
+        assert self._wiring is not None
+        settings = self._wiring.settings
+        line = StatusLine(run, self._wiring.engine.timers.call_later, stable=settings.stable_output)
+        self._statuses[run.id] = line
+        line.show()
+
+    def _write_line(self, event: Event) -> None:
+        """What runs say, and retries and failures inside of them, as lines under the cell."""
+        assert self._wiring is not None
+        level = self._wiring.settings.log_level_number
+        if type(event) is LogEmitted:
+            if event.echo and event.level >= level:
+                self._print(event.at, event.level, f"{event.run.label} - {event.message}")
+        elif type(event) is StateChanged and not self._is_outermost(event.run):
+            told = told_of_state(event.run.label, event.state)
+            if told is not None and told[0] >= max(level, logging.WARNING):
+                self._print(event.state.at, *told)
+
+    def _print(self, at: float, level: int, text: str) -> None:
+        assert self._wiring is not None
+        line = console_line(at, level, text)
+        if self._wiring.settings.stable_output:
+            line = line.partition(" | ")[2]
+        with unwatched():
+            sys.stdout.write(line + "\n")
+
+
+def _register(shell: Any, magics: Any) -> Undo:
+    """Register magics; the returned function puts back whatever had their names before."""
+    before = {
+        kind: {name: shell.magics_manager.magics[kind].get(name) for name in names}
+        for kind, names in magics.magics.items()
+    }
+    shell.register_magics(magics)
+
+    def undo() -> None:
+        for kind, known in before.items():
+            for name, magic in known.items():
+                if magic is None:
+                    shell.magics_manager.magics[kind].pop(name, None)
+                else:
+                    shell.magics_manager.magics[kind][name] = magic
+        shell.magics_manager.registry.pop(type(magics).__name__, None)
+
+    return undo
+
+
+_sessions: dict[int, Session] = {}
+
+
+def open_in(shell: Any) -> Session:
+    """The session of a shell, a new one if it has none."""
+    session = _sessions.get(id(shell))
+    if session is None:
+        session = _sessions[id(shell)] = Session(shell)
+    return session
+
+
+def close_in(shell: Any) -> None:
+    """End the session of a shell, if it has one."""
+    session = _sessions.pop(id(shell), None)
+    if session is not None:
+        session.close()
+        wiring.close_if_idle()
+
+
+def cell(name: str) -> Callable[[], Any]:
+    """A cell that was run with `%%task name`, as a function that runs it again.
+
+    In a `%%flow` cell or a flow it becomes one of the flow's task runs.
+
+    Raises:
+        NbflowError: There is none of this name, or this is not a notebook.
+    """
+    for session in _sessions.values():
+        found = session.task_cells.get(name)
+        if found is not None:
+            return lambda: running.rerun(session, found)
+    known = [known for session in _sessions.values() for known in session.task_cells]
+    raise NbflowError(
+        f"there is no task cell {name!r}; there are: {', '.join(known) or 'none yet'}"
+    )

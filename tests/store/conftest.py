@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbflow.store.store import Store
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    """A store that says so when it cannot be used."""
+    opened = Store(home, may_fall_back=False)
+    yield opened
+    opened.close()
