@@ -19,6 +19,9 @@ from benchmarks.rows import ROWS, Row
 def main() -> None:
     """Parse the options, measure, show."""
     options = _options()
+    if options.list:
+        print("\n".join(f"{row.name}: {row.title}. {row.meaning}" for row in ROWS))
+        return
     rows = _chosen(options.rows, quick=options.quick)
     peers = [peer for peer in PEERS if not (options.no_prefect and peer is PREFECT)]
     results = measure(rows, peers, QUICK if options.quick else Plan())
@@ -35,6 +38,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under 3 minutes")
     parser.add_argument("--rows", help="only these, separated by commas")
+    parser.add_argument("--list", action="store_true", help="name the rows, say what they mean")
     parser.add_argument("--no-prefect", action="store_true", help="leave Prefect out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the values there too")
     return parser.parse_args()

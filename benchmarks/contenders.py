@@ -21,7 +21,7 @@ class Contender:
         env: Where it is installed; None: beside nbflow.
         home_variable: Names the folder it keeps its data in; every process gets an empty one.
         timeout_seconds: How long one process may take.
-        most_rounds: It is slow: more rounds are not worth the wait.
+        is_slow: More than a round or two is not worth the wait.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Contender:
     home_variable: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
     timeout_seconds: float = 120.0
-    most_rounds: int = 100
+    is_slow: bool = False
 
     def python(self) -> Path:
         """The interpreter that has it. Makes the environment if need be.
@@ -49,8 +49,8 @@ NBFLOW = Contender(
 )
 POOL = Contender(name="stdlib", module="workloads_pool")
 DASK_GET = Contender(name="dask.get", module="workloads_dask", env=DASK_ENV)
-DASK_THREADS = Contender(name="dask threads", module="workloads_dask", env=DASK_ENV, most_rounds=2)
-DASK_DELAYED = Contender(name="dask.delayed", module="workloads_dask", env=DASK_ENV, most_rounds=2)
+DASK_THREADS = Contender(name="dask threads", module="workloads_dask", env=DASK_ENV, is_slow=True)
+DASK_DELAYED = Contender(name="dask.delayed", module="workloads_dask", env=DASK_ENV, is_slow=True)
 PREFECT = Contender(
     name="prefect",
     module="workloads_prefect",
@@ -64,6 +64,6 @@ PREFECT = Contender(
         "DO_NOT_TRACK": "1",
     },
     timeout_seconds=240.0,
-    most_rounds=2,
+    is_slow=True,
 )
 PEERS = (POOL, DASK_GET, DASK_THREADS, DASK_DELAYED, PREFECT)

@@ -22,16 +22,17 @@ class Plan:
     Attributes:
         n_rounds: For workloads that take a second.
         n_heavy_rounds: For those that take longer.
-        quick: Slow peers get one round; Prefect's light workloads share one process, its heavy ones
-            are left out.
+        n_slow_rounds: For slow peers, such as Prefect, whose processes take half a minute each.
+        quick: Prefect's light workloads share one process, its heavy ones are left out.
     """
 
     n_rounds: int = 5
-    n_heavy_rounds: int = 3
+    n_heavy_rounds: int = 2
+    n_slow_rounds: int = 2
     quick: bool = False
 
 
-QUICK = Plan(n_rounds=2, n_heavy_rounds=1, quick=True)
+QUICK = Plan(n_rounds=2, n_heavy_rounds=1, n_slow_rounds=1, quick=True)
 
 
 @dataclass(slots=True)
@@ -91,11 +92,11 @@ def measure(rows: Sequence[Row], peers: Sequence[Contender], plan: Plan) -> Resu
     return results
 
 
-def _is_due(rows: Iterable[Row], contender: Contender, plan: Plan, n: int) -> bool:
-    """Whether a peer is measured in round `n`. Slow ones sit some out; quick, Prefect had its turn."""
-    if contender.most_rounds <= n or (plan.quick and n > 0 and contender.most_rounds < 3):
+def _is_due(rows: Sequence[Row], contender: Contender, plan: Plan, n: int) -> bool:
+    """Whether a peer has its turn in round `n`. Slow ones sit out; quick, Prefect is through."""
+    if contender.is_slow and n >= (1 if rows[0].heavy else plan.n_slow_rounds):
         return False
-    if plan.quick and contender is PREFECT:
+    if contender is PREFECT and plan.quick:
         return False
     return any(contender.name in row.peers for row in rows)
 

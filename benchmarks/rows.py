@@ -81,6 +81,7 @@ ROWS = (
         title="first empty flow, the whole process above bare Python",
         meaning="Import, first flow and the end of the process.",
         peers=("prefect",),
+        heavy=True,
     ),
     Row(
         name="empty_flow",
@@ -124,7 +125,7 @@ ROWS = (
         name="diamond",
         title="100 x 100 diamond on 4 threads, per node",
         meaning="100 layers of 100 tasks; each layer hangs on a join of the one before.",
-        peers=_GRAPHS,
+        peers=("stdlib", "dask.get", "dask threads"),
         at_most=80 * _US,
         ratios={"stdlib": 2, "dask.get": 0.35},
     ),
@@ -193,6 +194,7 @@ ROWS = (
         meaning="Big plain leaves are not walked.",
         peers=("prefect",),
         at_most=5 * _MS,
+        heavy=True,
     ),
     Row(
         name="big_frame",
@@ -317,9 +319,9 @@ ROWS = (
     ),
     Row(
         name="stop",
-        title="stop button with 200 submitted tasks of 0.5 s",
+        title="stop button with 200 submitted tasks of 0.5 s on 4 threads",
         meaning="From SIGINT to the return of the flow call, one second after its start.",
-        peers=("stdlib", "prefect"),
+        peers=("prefect",),
         at_most=1.0,
         heavy=True,
     ),

@@ -26,6 +26,11 @@ _FLOW = "from nbflow import flow\n@flow\ndef empty(): pass\nempty()"
 tiny = task(noop, name="tiny")
 
 
+@flow
+def empty() -> None:
+    """Has no parameters, so that nothing has to be validated."""
+
+
 def workloads(_: str) -> dict[str, Callable[[], Measured]]:
     """Every workload by the name it has in `rows`."""
     return {
@@ -84,11 +89,10 @@ def _warm_up() -> None:
 
 
 def first_flow() -> float:
-    return per_item(1, lambda: _in_flow(noop))
+    return per_item(1, empty)
 
 
 def empty_flow() -> float:
-    empty = flow(noop, name="empty")
     _warm_up()
     return per_item(200, lambda: [empty() for _ in range(200)])
 
@@ -167,12 +171,11 @@ def chain() -> float:
 
 
 def subflow() -> float:
-    inner = flow(noop, name="inner")
     _warm_up()
 
     def calls() -> None:
         for _ in range(500):
-            inner()
+            empty()
         _flush()
 
     return _in_flow(lambda: per_item(500, calls))
@@ -181,7 +184,11 @@ def subflow() -> float:
 def stop() -> float:
     doze = task(time.sleep, name="doze")
     _warm_up()
-    body = partial(_in_flow, lambda: wait([doze.submit(0.5) for _ in range(200)]))
+    body = partial(
+        _in_flow,
+        lambda: wait([doze.submit(0.5) for _ in range(200)]),
+        task_runner=ThreadPoolTaskRunner(max_workers=4),
+    )
     return measuring.seconds_to_stop(body, 1.0)
 
 
@@ -195,7 +202,7 @@ def journal() -> dict[str, float]:
     events: list[Any] = []
     for i in range(10_000):
         run = Run(RunKind.TASK, tiny.spec, f"tiny-{i}")
-        events.append(RunCreated(run))
+        events.append(RunCreated(run, run.state))
         run.state = State(StateType.RUNNING, "Running")
         events.append(StateChanged(run, run.state))
         run.state = State(StateType.COMPLETED, "Completed")

@@ -35,7 +35,6 @@ def workloads(_: str) -> dict[str, Callable[[], Measured]]:
         "traced_10k": lambda: traced(10_000),
         "traced_100k": lambda: traced(100_000),
         "linearity": linearity,
-        "stop": stop,
     }
 
 
@@ -154,11 +153,3 @@ def linearity() -> float:
     _fan_out(200)
     small = per_item(1, lambda: _fan_out(10_000))
     return per_item(1, lambda: _fan_out(100_000)) / small
-
-
-def stop() -> float:
-    def run() -> None:
-        with ThreadPoolExecutor(32) as pool:
-            wait([pool.submit(time.sleep, 0.5) for _ in range(200)])
-
-    return measuring.seconds_to_stop(run, 1.0)

@@ -6,18 +6,20 @@ Its numbers of items are small, for it is slow; every figure is per item all the
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import INPUTS
 from prefect.concurrency.sync import concurrency
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from benchmarks import measuring
 from benchmarks.measuring import Measured, noop, per_item
@@ -30,12 +32,17 @@ def tiny(_: Any) -> int:
     return 1
 
 
+@flow
+def empty() -> None:
+    """Has no parameters, so that nothing has to be validated."""
+
+
 def workloads(_: str) -> dict[str, Callable[[], Measured]]:
     """Every workload by the name it has in `rows`."""
     return {
         "import": lambda: measuring.above_bare("import prefect", 3),
         "import_names": lambda: measuring.above_bare("from prefect import flow, task", 3),
-        "first_flow": lambda: per_item(1, lambda: _in_flow(lambda: 1)),
+        "first_flow": lambda: per_item(1, empty),
         "first_flow_process": lambda: measuring.above_bare(_FLOW, 1, "PREFECT_HOME"),
         "empty_flow": empty_flow,
         "task_call": task_call,
@@ -57,8 +64,8 @@ def workloads(_: str) -> dict[str, Callable[[], Measured]]:
     }
 
 
-def _in_flow(body: Callable[[], Any]) -> Any:
-    return flow(body, name="bench")()
+def _in_flow(body: Callable[[], Any], **options: Any) -> Any:
+    return flow(body, name="bench", **options)()
 
 
 def _warm_up() -> None:
@@ -70,12 +77,8 @@ def _warm_up() -> None:
 
 
 def empty_flow() -> float:
-    @flow
-    def empty() -> int:
-        return 1
-
     _warm_up()
-    return per_item(10, lambda: [empty() for _ in range(10)])
+    return per_item(5, lambda: [empty() for _ in range(5)])
 
 
 def task_call() -> float:
@@ -120,17 +123,14 @@ def chain() -> float:
 
 
 def subflow() -> float:
-    @flow
-    def inner() -> int:
-        return 1
-
     _warm_up()
-    return _in_flow(lambda: per_item(10, lambda: [inner() for _ in range(10)]))
+    return _in_flow(lambda: per_item(5, lambda: [empty() for _ in range(5)]))
 
 
 def _lines(say: Callable[[], Callable[[str], Any]]) -> dict[str, float]:
     @task(log_prints=True)
     def talk() -> float:
+        logging.getLogger("prefect.task_runs").setLevel(logging.INFO)
         line = say()
         words = "a line of a usual length, with a number 12345"
         return per_item(500, lambda: [line(words) for _ in range(500)])
@@ -191,6 +191,7 @@ def kept(call: Callable[[Any, int], Any]) -> float:
     return _in_flow(body)
 
 
+@cache
 def _create_limit() -> None:
     command = [str(Path(sys.executable).parent / "prefect"), "gcl", "create", "bench"]
     subprocess.run(
@@ -247,4 +248,5 @@ def stop() -> float:
             future.wait()
 
     _warm_up()
-    return measuring.seconds_to_stop(partial(_in_flow, body), 1.0)
+    runner = ThreadPoolTaskRunner(max_workers=4)
+    return measuring.seconds_to_stop(partial(_in_flow, body, task_runner=runner), 1.0)

@@ -107,8 +107,13 @@ def _percent(progress: float) -> float:
 
 def _rows(table: Any) -> Any:
     """The table as JSON, with what JSON does not know as text."""
+    if hasattr(table, "to_frame"):
+        table = table.to_frame()
     if hasattr(table, "to_dict") and hasattr(table, "head"):
-        table = table.head(_TABLE_ROWS).to_dict(orient="records")
+        head = table.head(_TABLE_ROWS)
+        table = head.set_axis([str(name) for name in head.columns], axis=1).to_dict("records")
     elif isinstance(table, list):
         table = table[:_TABLE_ROWS]
+    elif isinstance(table, dict):
+        table = {name: list(column)[:_TABLE_ROWS] for name, column in table.items()}
     return json.loads(json.dumps(table, default=str))

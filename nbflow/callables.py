@@ -96,10 +96,12 @@ class RunCallable(Generic[P, R, S]):
         bound.spec = replace(self.spec, fn=MethodType(self.spec.fn, target), owner=bound)
         return bound
 
-    def _traced(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_flow: bool) -> Any:
+    def _traced(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, is_flow: bool
+    ) -> Any:
         trace = current_trace.get()
         assert trace is not None
-        return trace.call(self.spec.name, (*args, *kwargs.values()), is_flow=is_flow)
+        return trace.call(self.spec.name, (*args, *kwargs.values(), wait_for), is_flow=is_flow)
 
     def _fresh(self) -> Self:
         """The newest definition: under `%autoreload` an imported name keeps the old object."""

@@ -1,10 +1,11 @@
-"""Log lines on the terminal: what runs say, and the states they enter."""
+"""What people see of runs on the terminal: what they say, the states they enter, their errors."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
+from types import TracebackType
 from typing import TextIO
 
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
@@ -36,9 +37,12 @@ class Console:
         elif type(event) is LogEmitted:
             if event.echo and event.level >= self._level:
                 self._write(event.at, event.level, f"{event.run.label} - {event.message}")
-        elif type(event) is RunCreated and event.run.kind is RunKind.FLOW:
-            if self._level <= logging.INFO:
-                self._write(event.run.created_at, logging.INFO, told_of_flow(event.run))
+        elif (
+            type(event) is RunCreated
+            and event.run.kind is RunKind.FLOW
+            and self._level <= logging.INFO
+        ):
+            self._write(event.run.created_at, logging.INFO, told_of_flow(event.run))
 
     def _write(self, at: float, level: int, text: str) -> None:
         stream = self._stream or sys.stderr
@@ -78,6 +82,22 @@ def told_of_line(label: str, line: LineRecord) -> tuple[int, str] | None:
     if line.state_name is None or line.state_type is None:
         return line.level, f"{label} - {line.message}"
     return told_of_state(label, State(line.state_type, line.state_name, line.message))
+
+
+def users_traceback(error: BaseException, filename: str) -> TracebackType | None:
+    """A traceback from the frames of a cell or script on, without nbflow's; None: it has none."""
+    frames: list[TracebackType] = []
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        is_ours = str(frame.f_globals.get("__name__")).partition(".")[0] == "nbflow"
+        if frame.f_code.co_filename == filename or (frames and not is_ours):
+            frames.append(trace)
+        trace = trace.tb_next
+    shown: TracebackType | None = None
+    for one in reversed(frames):
+        shown = TracebackType(shown, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return shown
 
 
 def _capitalised(text: str) -> str:

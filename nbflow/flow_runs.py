@@ -8,6 +8,7 @@ from nbflow import wiring
 from nbflow.context import running
 from nbflow.errors import NotInRun
 from nbflow.model.records import RunRecord
+from nbflow.store.requests import Request
 
 __all__ = ["cancel_run", "pause_flow_run", "resume_flow_run"]
 
@@ -71,7 +72,7 @@ def cancel_run(run: str, timeout: float | None = None) -> RunRecord:
 
 
 def ask(run: str, verb: str) -> RunRecord:
-    """Ask the process that carries out a run to do something to it.
+    """Ask the process that carries out a run, be it this one, to do something to it.
 
     Raises:
         RunNotFound: There is none.
@@ -83,5 +84,8 @@ def ask(run: str, verb: str) -> RunRecord:
     record = store.find_run(run)
     if record.is_final:
         return record
-    store.request(record.owner_id, record.id, verb)
+    if record.owner_id == store.owner_id:  # it looks only for what others have written
+        connected.handle(Request(0, record.id, verb))
+    else:
+        store.request(record.owner_id, record.id, verb)
     return record

@@ -84,7 +84,7 @@ class Flow(RunCallable[P, R, FlowSpec]):
         """
         __tracebackhide__ = True
         if current_trace.get() is not None:
-            return self._traced(args, kwargs, is_flow=True)  # type: ignore[no-any-return]
+            return self._traced(args, kwargs, wait_for, is_flow=True)  # type: ignore[no-any-return]
         spec = self._fresh().spec
         return wiring.current().engine.call(  # type: ignore[no-any-return]
             spec, args, kwargs, return_state=return_state, wait_for=wait_for

@@ -6,10 +6,11 @@ A release in this process wakes its waiters at once; one in another process is n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import threading
 import time
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from nbflow.errors import AcquireTimedOut, LimitNotFound
@@ -53,8 +54,7 @@ class Limits:
 
     def __init__(self, store: LimitStore) -> None:
         self.store = store
-        self.released = threading.Condition()
-        self.n_released = 0
+        self.bells: set[SimpleQueue[None]] = set()  # one of each thread that waits
         self._warned: set[str] = set()
 
     def acquire(self, names: list[str], *, run_id: str = "") -> Lease:
@@ -85,9 +85,8 @@ class Limits:
     def release(self, lease_id: str, names: tuple[str, ...]) -> None:
         """Give slots back and wake who waits for them in this process."""
         self.store.release_lease(lease_id, names)
-        with self.released:
-            self.n_released += 1
-            self.released.notify_all()
+        for bell in list(self.bells):
+            bell.put(None)
 
     def warn_missing(self, names: tuple[str, ...]) -> None:
         """Say, once for each name, that it limits nothing."""
@@ -133,20 +132,22 @@ class Waiting:
 
     def block(self) -> Lease:
         """Wait on this thread."""
-        limits = self._limits
+        # Not a condition: Ctrl-C inside one can leave it locked, and every holder would hang.
+        bell: SimpleQueue[None] = SimpleQueue()
+        self._limits.bells.add(bell)  # before the try: a release during it is not missed
         try:
             while True:
-                seen = limits.n_released
                 answer = self._try()
                 if isinstance(answer, Lease):
                     return answer
-                with limits.released:
-                    if limits.n_released == seen:
-                        limits.released.wait(answer)
+                with contextlib.suppress(Empty):
+                    bell.get(timeout=answer)
         except BaseException as error:
             if not isinstance(error, Exception):  # Ctrl-C, or the timeout of the run
                 self._give_up()
             raise
+        finally:
+            self._limits.bells.discard(bell)
 
     async def wait(self) -> Lease:
         """Wait without blocking the event loop.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from dataclasses import dataclass, fields
@@ -44,7 +45,9 @@ class Settings:
 def load_settings() -> Settings:
     """Read the settings as they are now. A value that cannot be read keeps its default."""
     values: dict[str, Any] = {}
-    project = _project_table(os.getcwd()) if os.path.isdir(os.curdir) else ({}, None)
+    project: tuple[dict[str, Any], Path | None] = {}, None
+    with contextlib.suppress(FileNotFoundError):  # the working directory may be gone
+        project = _project_table(os.getcwd())
     for field in fields(Settings):
         default = field.default
         from_env = os.environ.get(f"NBFLOW_{field.name.upper()}") or None  # empty: not set

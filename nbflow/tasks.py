@@ -128,7 +128,7 @@ class Task(RunCallable[P, R, TaskSpec]):
         """
         __tracebackhide__ = True
         if current_trace.get() is not None:
-            return self._traced(args, kwargs, is_flow=False)  # type: ignore[no-any-return]
+            return self._traced(args, kwargs, wait_for, is_flow=False)  # type: ignore[no-any-return]
         spec = self._fresh().spec
         return wiring.current().engine.call(  # type: ignore[no-any-return]
             spec, args, kwargs, return_state=return_state, wait_for=wait_for
@@ -149,7 +149,7 @@ class Task(RunCallable[P, R, TaskSpec]):
     ) -> Any:
         """Hand the task to the task runner and give a future at once, in a flow or outside."""
         if current_trace.get() is not None:
-            return self._traced(args, kwargs, is_flow=False)
+            return self._traced(args, kwargs, wait_for, is_flow=False)
         spec = self._fresh().spec
         future: TaskFuture[Any] = wiring.current().engine.submit(spec, args, kwargs, wait_for)
         if return_state:
@@ -166,7 +166,7 @@ class Task(RunCallable[P, R, TaskSpec]):
             MappingError: There is nothing to iterate over, or the lengths differ.
         """
         if current_trace.get() is not None:
-            return self._traced(args, kwargs, is_flow=False)  # type: ignore[no-any-return]
+            return self._traced(args, kwargs, wait_for, is_flow=False)  # type: ignore[no-any-return]
         spec = self._fresh().spec
         n, call = expand(spec.bind, args, kwargs)
         engine = wiring.current().engine

@@ -16,8 +16,14 @@ class Child:
 
     def __init__(self, code: str, home: Path, *arguments: object, **env: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, arguments)],
-            env={**os.environ, "NBFLOW_HOME": str(home), "NBFLOW_LOG_LEVEL": "ERROR", **env},
+            [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+            env={
+                **os.environ,
+                "NBFLOW_HOME": str(home),
+                "NBFLOW_LOG_LEVEL": "ERROR",
+                "PYTHONWARNINGS": "error",
+                **env,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -25,6 +31,11 @@ class Child:
         )
         self.pid = self._process.pid
         self.stderr = ""
+
+    def __del__(self) -> None:
+        """A test that failed leaves nothing behind."""
+        if self._process.poll() is None:
+            self.kill()
 
     def line(self) -> str:
         """The next line it prints; fails with its stderr when it ends without one."""

@@ -6,6 +6,7 @@ import ast
 import builtins
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 _BUILTINS = frozenset(vars(builtins)) | {
     "__name__",
@@ -24,11 +25,13 @@ class CellNames:
 
     Attributes:
         reads: Read before the cell has surely written them, so needed when it starts.
-        writes: Bound at the top level: assignments, imports, definitions, loop variables.
+        writes: Bound in the notebook: assignments, imports, definitions, loop variables, and what
+            its functions declare `global` and bind.
         deletes: Unbound with `del`.
         mutates: Changed in place: `x[k] = `, `x.attr = `, `del x[k]`. What a method call changes
             cannot be told from the source.
-        deferred: Read only inside functions, so needed when those are called.
+        deferred: Read only inside functions, so needed when those are called; without what the
+            cell itself binds, before the function or after it.
     """
 
     reads: tuple[str, ...]
@@ -50,7 +53,7 @@ def cell_names(source: str) -> CellNames:
     deferred = [name for name in visitor.deferred if name not in visitor.reads]
     return CellNames(
         reads=tuple(name for name in reads if name not in _BUILTINS),
-        writes=tuple(visitor.writes),
+        writes=tuple({**visitor.writes, **visitor.late_writes}),
         deletes=tuple(visitor.deletes),
         mutates=tuple(visitor.mutates),
         deferred=tuple(
@@ -73,7 +76,9 @@ class _CellVisitor(ast.NodeVisitor):
         self.deletes: dict[str, None] = {}
         self.mutates: dict[str, None] = {}
         self.deferred: dict[str, None] = {}
+        self.late_writes: dict[str, None] = {}  # by functions, when they are called
         self.bound: set[str] = set()
+        self.own: set[str] = set()  # variables of the comprehensions around
 
     def body(self, statements: Iterable[ast.stmt]) -> None:
         for statement in statements:
@@ -150,14 +155,16 @@ class _CellVisitor(ast.NodeVisitor):
     # --- branches ---------------------------------------------------------------------------
 
     def _branches(self, *branches: Iterable[ast.AST]) -> None:
-        """Visit alternatives; only what all of them bind is bound afterwards."""
-        before, after = set(self.bound), list[set[str]]()
+        """Visit alternatives; only what all of them bind, or unbind, surely is so afterwards."""
+        before, written = set(self.bound), dict(self.writes)
+        after, writes = list[set[str]](), dict[str, None]()
         for branch in branches:
-            self.bound = set(before)
+            self.bound, self.writes = set(before), dict(written)
             for node in branch:
                 self.visit(node)
             after.append(self.bound)
-        self.bound = set.intersection(*after)
+            writes |= self.writes
+        self.bound, self.writes = set.intersection(*after), writes
 
     def visit_If(self, node: ast.If) -> None:
         self.visit(node.test)
@@ -171,19 +178,29 @@ class _CellVisitor(ast.NodeVisitor):
         self.visit(node.values[0])
         self._branches(node.values[1:], [])
 
+    def visit_Compare(self, node: ast.Compare) -> None:
+        self.visit(node.left)
+        self.visit(node.comparators[0])
+        self._branches(node.comparators[1:], [])
+
     def visit_While(self, node: ast.While) -> None:
         self.visit(node.test)
-        self._branches([*node.body, *node.orelse], [])
+        self._branches(node.body, [])
+        self._branches(node.orelse, [])
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
-        self._branches([node.target, *node.body, *node.orelse], [])
+        self._branches([node.target, *node.body], [])
+        self._branches(node.orelse, [])
 
     visit_AsyncFor = visit_For
 
     def visit_Try(self, node: ast.Try | ast.TryStar) -> None:
-        self._branches([*node.body, *node.orelse], *(([handler]) for handler in node.handlers))
+        before = set(self.bound)
+        self._branches([*node.body, *node.orelse], *([handler] for handler in node.handlers))
+        surely, self.bound = self.bound, before  # the last part also runs when one above raises
         self.body(node.finalbody)
+        self.bound |= surely
 
     visit_TryStar = visit_Try
 
@@ -198,8 +215,10 @@ class _CellVisitor(ast.NodeVisitor):
 
     def visit_Match(self, node: ast.Match) -> None:
         self.visit(node.subject)
-        for case in node.cases:
-            self._branches([case], [])
+        last = node.cases[-1]
+        takes_rest = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
+        is_complete = takes_rest and last.guard is None
+        self._branches(*([case] for case in node.cases), *([] if is_complete else [[]]))
 
     def visit_MatchAs(self, node: ast.MatchAs) -> None:
         self.generic_visit(node)
@@ -218,8 +237,11 @@ class _CellVisitor(ast.NodeVisitor):
     # --- scopes of their own -------------------------------------------------------------------
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        parameters = _type_parameters(node) - self.bound
+        self.bound |= parameters
         for outside in (*node.decorator_list, *_defaults(node.args), *_annotations(node)):
             self.visit(outside)
+        self.bound -= parameters
         self._defer(node)
         self.write(node.name)
 
@@ -230,40 +252,50 @@ class _CellVisitor(ast.NodeVisitor):
             self.visit(default)
         self._defer(node)
 
+    def visit_TypeAlias(self, node: Any) -> None:
+        """`type X = ...`, which is evaluated when it is needed."""
+        inner = _FunctionVisitor(self.own | _type_parameters(node))
+        inner.visit(node.value)
+        self.deferred.update(inner.free)
+        self.visit(node.name)
+
     def _defer(self, node: _Function) -> None:
-        inner = _FunctionVisitor()
+        inner = _FunctionVisitor(self.own | _type_parameters(node))
         inner.enter(node)
-        for name in inner.free:
-            self.deferred[name] = None
-        for name in inner.globals_written:
-            self.writes[name] = None  # when it is called, so not surely bound
+        self.deferred.update(inner.free)
+        self.late_writes.update(inner.globals_written)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        parameters = _type_parameters(node) - self.bound
+        self.bound |= parameters
         for outside in (*node.decorator_list, *node.bases, *node.keywords):
             self.visit(outside)
         inner = _CellVisitor()
         inner.bound = set(self.bound)
+        self.bound -= parameters
         inner.body(node.body)
         self.reads.update(inner.reads)
         self.deferred.update(inner.deferred)
+        self.late_writes.update(inner.late_writes)
         self.mutates.update({name: None for name in inner.mutates if name not in inner.writes})
         self.write(node.name)
 
     def visit_ListComp(self, node: _Comprehension) -> None:
         """Its variables are its own; a walrus inside binds outside."""
-        first, outer_bound = node.generators[0], set(self.bound)
+        first = node.generators[0]
         self.visit(first.iter)
-        own: set[str] = set()
+        bound, own = set(self.bound), set(self.own)
         for generator in node.generators:
             if generator is not first:
                 self.visit(generator.iter)
-            own |= _targets(generator.target)
-            self.bound |= own
+            self.own |= _targets(generator.target)
+            self.bound |= self.own
             for condition in generator.ifs:
                 self.visit(condition)
         for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
             self.visit(part)
-        self.bound = outer_bound | (self.bound - own)
+        # A walrus inside binds outside, but not surely: there may be no items.
+        self.bound, self.own = bound, own
 
     visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp
 
@@ -271,10 +303,11 @@ class _CellVisitor(ast.NodeVisitor):
 class _FunctionVisitor(ast.NodeVisitor):
     """Collects the names a function takes from outside, inner functions included."""
 
-    def __init__(self) -> None:
+    def __init__(self, local: set[str]) -> None:
         self.free: dict[str, None] = {}
         self.globals_written: dict[str, None] = {}
-        self._local: set[str] = set()
+        self._local = set(local)
+        self._of_class: set[str] = set()  # bound in the class body at hand: not for its methods
 
     def enter(self, node: _Function) -> None:
         """Visit the body of a function; its arguments and assignments are local to all of it."""
@@ -290,26 +323,40 @@ class _FunctionVisitor(ast.NodeVisitor):
         bound = {one.arg for one in every}
         for statement in body:
             bound |= _bound_in(statement)
-        self._local |= bound - declared_global
+        self._local = (self._local | bound) - declared_global
         for name in sorted(bound & declared_global):
             self.globals_written[name] = None
         for statement in body:
             self.visit(statement)
 
     def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Load) and node.id not in self._local:
+        is_read = isinstance(node.ctx, ast.Load)
+        if is_read and node.id not in self._local and node.id not in self._of_class:
             self.free[node.id] = None
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self.visit_Name(ast.Name(node.target.id, ast.Load()))
+        self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
         for outside in (*_decorators(node), *_defaults(node.args), *_annotations(node)):
             self.visit(outside)
-        inner = _FunctionVisitor()
-        inner._local = set(self._local)
+        inner = _FunctionVisitor(self._local | _type_parameters(node))
         inner.enter(node)
         self.free.update(inner.free)
         self.globals_written.update(inner.globals_written)
 
     visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for outside in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(outside)
+        before = set(self._of_class)
+        self._of_class |= set[str]().union(*map(_bound_in, node.body))
+        for statement in node.body:
+            self.visit(statement)
+        self._of_class = before
 
     def visit_ListComp(self, node: _Comprehension) -> None:
         before = set(self._local)
@@ -326,11 +373,12 @@ class _FunctionVisitor(ast.NodeVisitor):
 
 
 def _own_nodes(node: ast.AST) -> Iterable[ast.AST]:
-    """`node` and what is below it, but not what is inside functions and classes in it."""
+    """`node` and what is below it, but not what is in scopes of their own in it."""
     yield node
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
         for child in ast.iter_child_nodes(node):
-            yield from _own_nodes(child)
+            if not (isinstance(node, ast.comprehension) and child is node.target):
+                yield from _own_nodes(child)
 
 
 def _bound_in(statement: ast.AST) -> set[str]:
@@ -358,11 +406,17 @@ def _bound_in(statement: ast.AST) -> set[str]:
 
 
 def _targets(target: ast.expr) -> set[str]:
-    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+    names = (node for node in ast.walk(target) if isinstance(node, ast.Name))
+    return {name.id for name in names if isinstance(name.ctx, ast.Store)}
 
 
 def _defaults(arguments: ast.arguments) -> list[ast.expr]:
     return [*arguments.defaults, *(d for d in arguments.kw_defaults if d is not None)]
+
+
+def _type_parameters(node: ast.AST) -> set[str]:
+    """`T` of `def f[T](): ...`; there is none before Python 3.12."""
+    return {parameter.name for parameter in getattr(node, "type_params", ())}
 
 
 def _decorators(node: _Function) -> list[ast.expr]:

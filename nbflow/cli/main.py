@@ -12,6 +12,7 @@ import typer
 import nbflow
 from nbflow.cli import limits, runs
 from nbflow.cli.shared import acting_on_run
+from nbflow.console import users_traceback
 from nbflow.errors import NbflowError
 
 app = typer.Typer(
@@ -90,10 +91,15 @@ def parse_parameters(given: list[str]) -> dict[str, Any]:
         if not equals or not name.isidentifier():
             raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE")
         try:
-            parameters[name] = json.loads(value)
-        except json.JSONDecodeError:
+            parameters[name] = json.loads(value, parse_constant=_refuse)
+        except ValueError:
             parameters[name] = value
     return parameters
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity are not JSON, whatever Python's module says."""
+    raise ValueError(constant)
 
 
 def _run_flow(target: str, parameters: dict[str, Any]) -> int:
@@ -101,13 +107,16 @@ def _run_flow(target: str, parameters: dict[str, Any]) -> int:
 
     from nbflow.deploy.scripts import load_flow
 
-    flow = load_flow(target)
     try:
-        flow(**parameters)
+        load_flow(target)(**parameters)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        traceback.print_exception(error)
+        script = os.path.abspath(target.partition(":")[0])
+        trace = users_traceback(error, script)
+        if trace is None and isinstance(error, NbflowError):
+            raise  # not of the script's making: wrong parameters, no such flow
+        traceback.print_exception(type(error), error, trace)
         return 1
     return 0
 

@@ -14,38 +14,40 @@ import typer
 from nbflow import wiring
 from nbflow.cli.shared import print_table, seconds_text, state_text
 from nbflow.console import console_line, told_of_line
-from nbflow.deploy.notebooks import CellProgress, run_notebook
-from nbflow.errors import NotebookFailed
+from nbflow.deploy.notebooks import CellProgress, executed_copy, run_notebook
+from nbflow.errors import NbflowError
 from nbflow.model.records import LineRecord
 from nbflow.store.store import Store
 
 _POLL_SECONDS = 0.1
 
 
-def run_and_show(target: str, parameters: dict[str, Any], output: str | None) -> int:
+def run_and_show(notebook: str, parameters: dict[str, Any], output: str | None) -> int:
     """Run a notebook, showing states, logs and progress as they come; gives the exit code."""
-    path = Path(target)
+    path = Path(notebook)
+    target = executed_copy(path) if output is None else Path(output)
     follower = _Follower(wiring.current())
     try:
-        executed = run_notebook(
+        run_notebook(
             path,
             parameters=parameters,
-            output=None if output is None else Path(output),
+            output=target,
             progress=follower.cell,
             began=follower.follow,
         )
-        code = 0
+        code, failure = 0, ""
     except KeyboardInterrupt:
-        executed, code = None, 130
-    except NotebookFailed as error:
-        executed, code = None, 1
-        failure: str | None = str(error)
+        code, failure = 130, "interrupted"
+    except NbflowError as error:
+        if not follower.has_begun:
+            raise
+        code, failure = 1, str(error)
     finally:
         follower.finish()
     follower.print_table()
-    shown = executed or (Path(output) if output else path.with_name(f"{path.stem}.executed.ipynb"))
-    typer.echo(f"\nexecuted notebook: {shown}")
-    if code == 1:
+    if target.exists():
+        typer.echo(f"\nexecuted notebook: {target}")
+    if failure:
         sys.stderr.write(f"nbflow: {failure}\n")
     return code
 
@@ -68,6 +70,11 @@ class _Follower:
         self._began_at = time.monotonic()
         connected.silence_console()  # this run's own lines come from the store as well
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a flow run to show."""
+        return self._run_id is not None
+
     def follow(self, run_id: str) -> None:
         """The flow run has begun."""
         self._run_id = run_id
@@ -87,6 +94,7 @@ class _Follower:
         if self._thread is not None:
             self._thread.join()
             self._store.flush()
+            self._store.reap()  # of a kernel that died the runs are Crashed
             self._print_new()
         self._clear()
 

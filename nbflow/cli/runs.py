@@ -11,6 +11,7 @@ from nbflow.cli.shared import (
     Json,
     acting_on_run,
     ago,
+    iso,
     open_store,
     print_json,
     print_table,
@@ -117,7 +118,7 @@ def logs(
         print_json(
             [
                 {
-                    "at": line.at,
+                    "at": iso(line.at),
                     "run_id": line.run_id,
                     "level": logging.getLevelName(line.level) if line.state_name is None else None,
                     "state": line.state_name,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import keyword
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode, from_dict, read, write
 from nbformat.v4 import new_code_cell
+from nbformat.warnings import MissingIDFieldWarning
 
 from nbflow import wiring
 from nbflow.context import running
@@ -48,7 +54,10 @@ def read_notebook(path: Path) -> NotebookNode:
         NbflowError: There is none, or it is not a notebook.
     """
     try:
-        return read(path, as_version=4)
+        with warnings.catch_warnings():
+            # The copy gets the ids that the notebook has not: nobody needs to hear of it.
+            warnings.simplefilter("ignore", MissingIDFieldWarning)
+            return read(path, as_version=4)
     except FileNotFoundError:
         raise NbflowError(f"there is no notebook {path}") from None
     except IsADirectoryError:
@@ -62,9 +71,14 @@ def with_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) -> No
 
     It comes after the cell tagged `parameters`, which holds the defaults, or else first; one that
     an earlier run put there is replaced.
+
+    Raises:
+        NbflowError: One has no name or value that could be written in Python.
     """
     if not parameters:
         return notebook
+    for name, value in parameters.items():
+        _check_parameter(name, value)
     lines = ["# Parameters", *(f"{name} = {value!r}" for name, value in parameters.items())]
     cell = new_code_cell("\n".join(lines), metadata={"tags": [_INJECTED]})
     cells = [one for one in notebook.cells if _INJECTED not in one.metadata.get("tags", [])]
@@ -98,7 +112,7 @@ def run_notebook(
         NbflowError: The notebook cannot be read, or its kernel died.
     """
     notebook = with_parameters(read_notebook(path), parameters or {})
-    target = output or path.with_name(f"{path.stem}.executed.ipynb")
+    target = output or executed_copy(path)
 
     def execute(**_parameters: Any) -> Path:
         context = running("run_notebook()")
@@ -112,6 +126,11 @@ def run_notebook(
 
     flow: Flow[..., Path] = Flow(execute, name=path.stem, validate_parameters=False)
     return flow(**dict(parameters or {}))
+
+
+def executed_copy(path: Path) -> Path:
+    """Where the executed copy of a notebook goes unless it is said."""
+    return path.with_name(f"{path.stem}.executed.ipynb")
 
 
 class _Client(NotebookClient):
@@ -146,8 +165,13 @@ class _Client(NotebookClient):
         except CellExecutionError as error:
             raise NotebookFailed(self._failed_cell(), f"{error.ename}: {error.evalue}") from None
         except DeadKernelError:
-            cell = f"cell {self._n_begun} of {self._n_cells}"
+            cell = self._failed_cell()
             raise NbflowError(f"the kernel died in {cell}; it may have run out of memory") from None
+        except NoSuchKernel as error:
+            raise NbflowError(
+                f"there is no kernel {error.name!r} on this machine, which the notebook asks for; "
+                "`jupyter kernelspec list` shows those there are"
+            ) from None
         finally:
             self._save()
 
@@ -173,8 +197,23 @@ class _Client(NotebookClient):
             with temporary.open("w", encoding="utf-8") as file:
                 write(self.nb, file)
             os.replace(temporary, self._target)
+        except OSError as error:
+            raise NbflowError(f"cannot write the executed notebook: {error}") from None
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _check_parameter(name: str, value: Any) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise NbflowError(f"the parameter {name!r} cannot be a name in the notebook; rename it")
+    try:
+        ast.literal_eval(repr(value))
+    except (ValueError, SyntaxError):
+        raise NbflowError(
+            f"the parameter {name!r} = {value!r} cannot be written into the notebook; "
+            "give text, numbers, True, False, None, or lists and dicts of them"
+        ) from None
 
 
 def title(cell: NotebookNode) -> str:

@@ -23,7 +23,8 @@ def load_flow(target: str) -> Flow[..., Any]:
     file, _, name = target.partition(":")
     path = Path(file)
     if not path.is_file():
-        raise NbflowError(f"there is no file {path}")
+        what = "is a folder; give a notebook or file.py:flow" if path.is_dir() else "does not exist"
+        raise NbflowError(f"{path} {what}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise NbflowError(f"{path} is not a Python file; give `file.py:flow` or a notebook")
@@ -38,7 +39,8 @@ def load_flow(target: str) -> Flow[..., Any]:
         by_name = {flow.name: flow for flow in flows.values()}
         if name in by_name:
             return by_name[name]
-        listed = ", ".join(flows) or "none"
-        asked = f"no flow {name!r}" if name else "several flows or none; say which"
-        raise NbflowError(f"{path}: {asked}; it has: {listed}")
+        if not flows:
+            raise NbflowError(f"{path} has no flow; put @flow above a function")
+        asked = f"has no flow {name!r}; it has" if name else "has several flows; say which"
+        raise NbflowError(f"{path} {asked}: {', '.join(flows)}")
     return flows[name]

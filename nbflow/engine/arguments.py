@@ -101,6 +101,10 @@ class Upstream:
             final = future._final
             if final is not None and not final.is_completed() and future not in self.allowed:
                 future._observe()  # from here on the failure of this task tells of it
+                if isinstance(final.data, UpstreamFailed):
+                    # The first of a chain is what people look for; and a message that quoted the
+                    # one before it would grow with every link.
+                    return UpstreamFailed(final.data.upstream, final.data.state)
                 return UpstreamFailed(future.run.name, repr(final))
         return None
 
@@ -122,10 +126,10 @@ def look_for_upstream(
     return upstream if upstream.found else None
 
 
-def resolve(value: Any, depth: int = 0) -> Any:
+def resolve(value: Any, depth: int = 0, memo: dict[int, Any] | None = None) -> Any:
     """`value` with every future and state in it replaced by what it holds.
 
-    What contains none is given back itself, not a copy.
+    What contains none is given back itself, not a copy. `memo` holds what was met before, by id.
     """
     kind = type(value)
     if kind in _ATOMS or depth > _DEEPEST:
@@ -139,35 +143,41 @@ def resolve(value: Any, depth: int = 0) -> Any:
     if kind is quote:
         return value.value
     if kind is allow_failure or kind is unmapped:
-        return resolve(value.value, depth + 1)
-    if kind in _SEQUENCES or kind is TaskFutureList:
-        return _resolve_items(value, kind, depth)
-    if kind is dict:
-        items = _resolve_items(list(value.values()), list, depth)
-        changed = any(new is not old for new, old in zip(items, value.values(), strict=True))
-        return dict(zip(value, items, strict=True)) if changed else value
-    if dataclasses.is_dataclass(kind):
-        return _resolve_dataclass(value, depth)
-    return value
+        return resolve(value.value, depth + 1, memo)
+    if kind in _SEQUENCES or kind is TaskFutureList or kind is dict:
+        resolve_inside = _resolve_container
+    elif dataclasses.is_dataclass(kind):
+        resolve_inside = _resolve_dataclass
+    else:
+        return value
+    memo = {} if memo is None else memo
+    if id(value) not in memo:
+        memo[id(value)] = value  # while it is being worked on, for links back to it
+        memo[id(value)] = resolve_inside(value, depth, memo)
+    return memo[id(value)]
 
 
-def _resolve_items(value: Any, kind: type, depth: int) -> Any:
+def _resolve_container(value: Any, depth: int, memo: dict[int, Any]) -> Any:
+    kind = type(value)
+    values = value.values() if kind is dict else value
     if len(value) > _LONG:
         upstream = Upstream()
-        upstream._look_into(value, allowed=False, depth=depth)
+        upstream._look_into(values, allowed=False, depth=depth)
         if not upstream.found:
             return value
-    items = [resolve(item, depth + 1) for item in value]
-    if all(new is old for new, old in zip(items, value, strict=True)):
+    items = [resolve(item, depth + 1, memo) for item in values]
+    if all(new is old for new, old in zip(items, values, strict=True)):
         return value
+    if kind is dict:
+        return dict(zip(value, items, strict=True))
     return items if kind is TaskFutureList else kind(items)
 
 
-def _resolve_dataclass(value: Any, depth: int) -> Any:
+def _resolve_dataclass(value: Any, depth: int, memo: dict[int, Any]) -> Any:
     changes = {}
     for field in dataclasses.fields(value):
         old = getattr(value, field.name, None)
-        new = resolve(old, depth + 1)
+        new = resolve(old, depth + 1, memo)
         if new is not old and field.init:
             changes[field.name] = new
     return dataclasses.replace(value, **changes) if changes else value

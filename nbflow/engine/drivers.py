@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow.engine import interrupts
 from nbflow.engine.context import current_run
 from nbflow.engine.effects import Call, Effect, Offload, Outcome, Sleep, Wait
-from nbflow.engine.futures import wait, wait_async, wait_interruptibly
+from nbflow.engine.futures import Latch, wait, wait_async, wait_interruptibly
 from nbflow.engine.interrupts import MainTry, ThreadTry
 from nbflow.engine.loop import in_thread
 from nbflow.engine.pool import current_pool
@@ -59,8 +59,10 @@ def perform(effect: Effect, tries: Tries) -> Outcome:
         return _perform_call(
             effect.context, wait, (effect.futures,), {}, tries, effect.timeout_seconds
         )
+    assert type(effect) is Offload
     try:
-        return Outcome(effect.fn())  # type: ignore[union-attr]  # the only one left is Offload
+        with interrupts.not_held():
+            return Outcome(effect.fn())
     except BaseException as error:
         return Outcome(error=_without_our_frame(error))
 
@@ -95,14 +97,17 @@ def _call_on_main(
     tries[run_id] = one
     interrupts.begin_main(one)
     token = current_run.set(context)
+    held, interrupts.guard.held = interrupts.guard.held, 0
     try:
         try:
             one.armed = True
             if timeout_seconds is not None:
                 interrupts.set_timer()
+            interrupts.raise_what_came()
             value = fn(*args, **kwargs)
         finally:
             one.armed = False
+            interrupts.guard.held = held
         return Outcome(value) if one.ended is None else _ended_unseen(one.ended)
     except BaseException as error:
         return Outcome(None, _without_our_frame(error), one.ended)
@@ -122,6 +127,7 @@ def call_on_thread(
     token = current_run.set(context)
     try:
         try:
+            one.begin()
             value = fn(*args, **kwargs)
         finally:
             try:
@@ -150,7 +156,7 @@ def _call_on_another_thread(
     This thread could not be stopped in a blocking call; so it leaves that to one it can abandon.
     """
     outcomes: list[Outcome] = []
-    done = threading.Event()
+    done = Latch()
 
     def call() -> None:
         outcomes.append(call_on_thread(context, fn, args, kwargs, tries))
@@ -169,7 +175,7 @@ def _call_on_another_thread(
         ended, error = None, stopped  # type: ignore[assignment]
     inner = tries.get(context.run.id)
     if inner is not None:
-        inner.interrupt(ended or "Cancelled")
+        interrupts.insist(inner, ended or "Cancelled")
     return Outcome(None, error, ended)
 
 
@@ -306,7 +312,10 @@ def drive_generator(protocol: Protocol, tries: Tries) -> Generator[Any, Any, Sta
         while True:
             effect = protocol.send(outcome)
             if type(effect) is Call:
-                outcome = yield from _pass_on(effect, tries)
+                try:
+                    outcome = yield from _pass_on(effect, tries)
+                except BaseException as error:  # the caller has closed this generator
+                    outcome = Outcome(None, _without_our_frame(error), repeatable=False)
             else:
                 outcome = perform(effect, tries)
     except StopIteration as stop:
@@ -334,9 +343,11 @@ def _pass_on(call: Call, tries: Tries) -> Generator[Any, Any, Outcome]:
         try:
             value = yield step.value
             resume = inner.send
-        except GeneratorExit as error:
+        except GeneratorExit:  # what it returns now would go nowhere, what it raises does not
             left_by = _perform_call(context, inner.close, (), {}, tries, left)
-            return Outcome(None, left_by.error or error, left_by.ended, repeatable=False)
+            if left_by.error is not None:
+                raise left_by.error from None
+            raise
         except BaseException as error:  # thrown in by the caller
             resume, value = inner.throw, error
 

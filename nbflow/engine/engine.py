@@ -28,7 +28,7 @@ from nbflow.engine.timers import Timers
 from nbflow.engine.transactions import current_transaction
 from nbflow.errors import CancelledRun, CrashedRun
 from nbflow.model.describe import describe_arguments
-from nbflow.model.events import LogEmitted, RunCreated, StateChanged
+from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.ids import friendly_name
 from nbflow.model.runs import Run, RunKind
 from nbflow.model.specs import Colour, FlowSpec, Spec, TaskSpec
@@ -82,7 +82,7 @@ class Engine:
         self.limits = limits
         self.results = results
         self.loop = LoopThread()
-        self.publish = bus.publish
+        self._bus = bus
         self.outside = FlowScope(None, ThreadPoolTaskRunner(), persist_results)
         self._flush = flush
         self._log_level = log_level
@@ -131,11 +131,16 @@ class Engine:
         wait_for: Any,
     ) -> Any:
         __tracebackhide__ = True
-        context, protocol = self._begin(spec, args, kwargs, wait_for)
+        interrupts.hold()
         try:
-            state = drivers.drive(protocol, self.tries)
+            context, protocol = self._begin(spec, args, kwargs, wait_for)
+            try:
+                self.publish(RunCreated(context.run, context.run.state))
+                state = drivers.drive(protocol, self.tries)
+            finally:
+                self._end(context)
         finally:
-            self._end(context)
+            interrupts.let_go()
         return state if return_state else state.result()
 
     async def _call_async(
@@ -149,6 +154,7 @@ class Engine:
         __tracebackhide__ = True
         context, protocol = self._begin(spec, args, kwargs, wait_for)
         try:
+            self.publish(RunCreated(context.run, context.run.state))
             state = await drivers.drive_async(protocol, self.tries)
         finally:
             self._end(context)
@@ -160,7 +166,12 @@ class Engine:
         __tracebackhide__ = True
         context, protocol = self._begin(spec, args, kwargs, wait_for)
         try:
+            self.publish(RunCreated(context.run, context.run.state))
             state = yield from drivers.drive_generator(protocol, self.tries)
+        except GeneratorExit:
+            if context.run.state.is_failed():  # its cleanup raised
+                context.run.state.result()
+            raise
         finally:
             self._end(context)
         return state.result()
@@ -173,6 +184,7 @@ class Engine:
         states: list[State] = []
         items = drivers.drive_async_generator(protocol, self.tries, states.append)
         try:
+            self.publish(RunCreated(context.run, context.run.state))
             value = None
             while True:
                 try:
@@ -183,6 +195,8 @@ class Engine:
                     value = yield item
                 except GeneratorExit:
                     await items.aclose()
+                    if context.run.state.is_failed():  # its cleanup raised
+                        context.run.state.result()
                     raise
         finally:
             self._end(context)
@@ -193,23 +207,43 @@ class Engine:
         self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any = None
     ) -> TaskFuture[Any]:
         """Run a task in the flow run's task runner. Returns at once."""
+        interrupts.hold()
+        try:
+            return self._submit(spec, args, kwargs, wait_for)
+        finally:
+            interrupts.let_go()
+
+    def _submit(
+        self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+    ) -> TaskFuture[Any]:
         upstream = look_for_upstream(args, kwargs, wait_for)
         context = self._create(RunKind.TASK, spec, args, kwargs, upstream)
         scope = context.scope
         protocol = self._task_protocol(context, upstream)
         future: TaskFuture[Any] = TaskFuture(context.run, scope)
-        if spec.colour.is_async and not scope.runner.elsewhere:
-            future._relay = _LoopRun(self, protocol, future)
-        else:
-            relay = Relay(self, protocol, future, self._pool_of(scope.runner), copy_context())
-            future._relay = relay
-            when_all_done(upstream.futures if upstream is not None else [], relay.enqueue)
+        try:
+            self.publish(RunCreated(context.run, context.run.state))
+            if spec.colour.is_async and not scope.runner.elsewhere:
+                future._relay = _LoopRun(self, protocol, future)
+            else:
+                relay = Relay(self, protocol, future, self._pool_of(scope.runner), copy_context())
+                future._relay = relay
+                when_all_done(upstream.futures if upstream is not None else [], relay.enqueue)
+        except BaseException as error:  # an interrupt: nobody will ever hold this future
+            if future._relay is not None:
+                future.cancel()
+            elif not future.is_done:
+                future._finish(self.broken(context.run, error))
+            raise
         return future
 
     def _begin(
         self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
     ) -> tuple[RunContext, Any]:
-        """A new run and its protocol, for a caller that drives it itself."""
+        """A new run and its protocol, for a caller that drives it itself.
+
+        The caller announces it, where it also sees to its end whatever comes in between.
+        """
         upstream = look_for_upstream(args, kwargs, wait_for)
         if isinstance(spec, TaskSpec):
             context = self._create(RunKind.TASK, spec, args, kwargs, upstream)
@@ -275,7 +309,6 @@ class Engine:
             run.upstream = tuple(future.run.id for future in upstream.futures)
         context = RunContext(run, spec, scope, args, kwargs, log_prints)
         run.name = self._name(context)
-        self.publish(RunCreated(run, run.state))
         return context
 
     def _name(self, context: RunContext) -> str:
@@ -313,6 +346,14 @@ class Engine:
         return outer.persist if spec.persist_result is None else spec.persist_result
 
     # --- what the protocol asks for -----------------------------------------------------------------
+
+    def publish(self, event: Event) -> None:
+        """Tell the bus, all of it or nothing: not between two subscribers, nor inside of one."""
+        interrupts.hold()
+        try:
+            self._bus.publish(event)
+        finally:
+            interrupts.let_go()
 
     def enter(self, run: Run, state: State) -> State:
         """The one place where a run changes its state, and where that is published."""
@@ -409,10 +450,12 @@ class Engine:
 
     def cancel_children(self, scope: FlowScope, *, running: bool) -> None:
         """Cancel what a flow run has submitted; with `running` also what has begun."""
-        for future in list(scope.unfinished):
-            relay = future._relay
-            if relay is not None:
-                relay.cancel("its flow run has ended", running=running)
+        # First what has not: it would else fail, because of what it waits for.
+        for also_begun in (False, True) if running else (False,):
+            for future in list(scope.unfinished):
+                relay = future._relay
+                if relay is not None:
+                    relay.cancel("its flow run has ended", running=also_begun)
 
     def cancelling(self, run: Run) -> None:
         """Say that a run is about to be cancelled."""
@@ -473,6 +516,9 @@ class _LoopRun:
 
     def run_here(self, _: ThreadPool) -> bool:
         return False
+
+    def needs_this_thread(self) -> bool:
+        return self._engine.loop.is_current()
 
     def cancel(self, why: str, *, running: bool = True) -> bool:
         if self.future.is_done or (not running and self.future.run.started_at is not None):

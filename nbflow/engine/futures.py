@@ -27,6 +27,7 @@ class Carrier(Protocol):
     """Whoever carries out a submitted run, as far as its future needs to know."""
 
     def run_here(self, pool: ThreadPool) -> bool: ...
+    def needs_this_thread(self) -> bool: ...
     def cancel(self, why: str, *, running: bool = True) -> bool: ...
 
 
@@ -66,10 +67,15 @@ class TaskFuture(Generic[T]):
         if self._final is not None:
             return
         pool, relay = current_pool(), self._relay
+        if relay is not None and relay.needs_this_thread():
+            raise RuntimeError(
+                f"waiting here for task run {self.run.name!r} would block the event loop that it "
+                "runs on, for ever; `await` the future instead"
+            )
         # A thread of the pool does the work it waits for itself, where that has not begun.
         if pool is not None and relay is not None and timeout is None and relay.run_here(pool):
             return
-        done = threading.Event()
+        done = Latch()
         self.add_done_callback(lambda _: done.set())
         if pool is None:
             wait_interruptibly(done, timeout)
@@ -233,7 +239,27 @@ def _next(
         raise TimeoutError(f"{n_left} of {n_all} task runs have not ended in time") from None
 
 
-def wait_interruptibly(done: threading.Event, timeout: float | None) -> bool:
+class Latch:
+    """An event that is set once, for one waiter.
+
+    Made of one lock, in C: a `threading.Event` that is interrupted at the wrong moment keeps its
+    lock, and whoever sets it then waits for ever.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._lock.acquire(timeout=-1 if timeout is None else timeout)
+
+
+def wait_interruptibly(done: Latch | threading.Event, timeout: float | None) -> bool:
     """As `done.wait(timeout)`, but a thread other than the main one can be ended meanwhile.
 
     There an exception from outside comes only between two steps; on the main thread a signal does.

@@ -4,7 +4,9 @@ On the main thread a signal does it (SIGALRM), which also ends a blocked `sleep`
 On other threads CPython can only raise an exception between two byte codes, so a blocked C call
 there runs on; its try is *abandoned*: the run goes on without it, and what it returns is dropped.
 
-The exception is raised only while the try is armed, so that it never escapes into the engine.
+The exception is raised only while the try is armed, so that it never escapes into the engine; and
+not while the thread is *held*: inside a nested call it would leave runs without an end, and the
+locks of our own that are written in Python taken for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import ctypes
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -23,6 +27,7 @@ from nbflow.model.runs import Run
 _MAIN = threading.main_thread().ident
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _REPEAT_SECONDS = 0.1
+_HELD_SECONDS = 0.001
 
 
 class MainTry:
@@ -47,7 +52,7 @@ class MainTry:
         """End the try. Called from any thread."""
         if self.ended is None:
             self.ended = ended
-            _guard.ring()
+            guard.ring()
 
 
 class _MainGuard:
@@ -55,14 +60,44 @@ class _MainGuard:
 
     def __init__(self) -> None:
         self.tries: list[MainTry] = []
+        self.held = 0
         self._previous: Any = None
         self._installed = False
+        self._ctrl_c = False  # came while held
 
     def install(self) -> None:
         """Take over SIGALRM; main thread only. A handler of the user's is kept and called too."""
         if not self._installed:
             self._previous = signal.signal(signal.SIGALRM, self._on_alarm)
             self._installed = True
+        if not self.tries and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._on_ctrl_c)
+
+    def give_back_ctrl_c(self) -> None:
+        """The last try has ended: `asyncio.run` looks for Python's own handler."""
+        if signal.getsignal(signal.SIGINT) == self._on_ctrl_c:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
+        __tracebackhide__ = True
+        if self.held and not self._ctrl_c:
+            self._ctrl_c = True
+            return
+        self._ctrl_c = False
+        raise KeyboardInterrupt
+
+    def let_go(self) -> None:
+        """Our own work is done: what came meanwhile is raised now."""
+        __tracebackhide__ = True
+        self.held -= 1
+        if not self.held:
+            self.raise_what_came()
+
+    def raise_what_came(self) -> None:
+        __tracebackhide__ = True
+        if self._ctrl_c:
+            self._ctrl_c = False
+            raise KeyboardInterrupt
 
     def uninstall(self) -> None:
         """Give SIGALRM back."""
@@ -96,6 +131,9 @@ class _MainGuard:
             if not one.armed or (one.ended is None and one.deadline > now):
                 continue
             ours = True
+            if self.held:
+                signal.setitimer(signal.ITIMER_REAL, _HELD_SECONDS, _HELD_SECONDS)
+                return
             if one.task is not None and not _is_current(one.task):
                 continue  # asyncio itself cancels what only awaits
             one.armed = False
@@ -106,46 +144,83 @@ class _MainGuard:
             self._previous(number, frame)
 
 
-_guard = _MainGuard()
-begin_main = _guard.tries.append
-install, uninstall, set_timer = _guard.install, _guard.uninstall, _guard.set_timer
+guard = _MainGuard()
+begin_main = guard.tries.append
+install, uninstall, set_timer = guard.install, guard.uninstall, guard.set_timer
 
 
 def end_main(one: MainTry) -> None:
     """Forget a try on the main thread. The innermost one is the last in the list."""
-    tries = _guard.tries
+    tries = guard.tries
     if tries[-1] is one:
         tries.pop()
     else:  # asyncio tasks end in any order
         tries.remove(one)
     if one.deadline != float("inf"):
         set_timer()
+    if not tries:
+        guard.give_back_ctrl_c()
 
 
 def on_main_thread() -> bool:
     return threading.get_ident() == _MAIN
 
 
-class ThreadTry:
-    """One try on another thread than the main one."""
+class _ThreadState(threading.local):
+    """What is known of the current thread, if it is not the main one."""
 
-    __slots__ = ("_live", "_lock", "_outer", "_thread_id", "ended", "run")
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.hold = _Hold()
+        self.innermost: ThreadTry | None = None
+
+
+class _Hold:
+    """How many of our own calls are open on a thread, for other threads to see."""
+
+    __slots__ = ("n",)
+
+    def __init__(self) -> None:
+        self.n = 0
+
+
+class ThreadTry:
+    """One try on another thread than the main one, between `begin` and `finish` on that thread."""
+
+    __slots__ = (
+        "_begun", "_hold", "_live", "_lock", "_n_held", "_outer", "_thread_id", "ended", "run",
+    )  # fmt: skip
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.ended: str | None = None
-        self._lock = threading.Lock()
+        self._lock = _thread.lock
+        self._hold = _thread.hold
         self._live = True
+        self._begun = False
+        self._n_held = 0
+        self._outer = _thread.innermost
         self._thread_id = threading.get_ident()
-        self._outer: ThreadTry | None = getattr(_local, "innermost", None)
-        _local.innermost = self
+
+    def begin(self) -> None:
+        """The function is about to be called: from here to `finish` the thread is not held.
+
+        Raises:
+            Interrupted: It was ended before it began, or one around it was.
+        """
+        with self._lock:
+            self._begun = True
+            self._n_held, self._hold.n = self._hold.n, 0
+            _thread.innermost = self
+        raise_what_came()
 
     def interrupt(self, ended: str) -> bool:
         """Raise `Interrupted` in the thread when it next runs Python code; False: it has ended."""
         with self._lock:
             if self._live:
                 self.ended = self.ended or ended
-                _set_async_exc(ctypes.c_ulong(self._thread_id), ctypes.py_object(Interrupted))
+                if self._begun and not self._hold.n:
+                    _set_async_exc(ctypes.c_ulong(self._thread_id), ctypes.py_object(Interrupted))
             return self._live
 
     def finish(self) -> None:
@@ -153,19 +228,97 @@ class ThreadTry:
 
         An interruption may still come while this is being called: then it has to be called again.
         """
-        _local.innermost = self._outer
         with self._lock:
             self._live = False
-            if self.ended is not None:  # drop one that was set but has not been raised
-                _set_async_exc(ctypes.c_ulong(self._thread_id), None)
-        outer = self._outer
-        while outer is not None:  # it may have been meant for the try around this one
-            if outer.ended is not None:
-                outer.interrupt(outer.ended)
-            outer = outer._outer
+            if self._begun:
+                self._begun = False
+                self._hold.n = self._n_held
+                _thread.innermost = self._outer
+            # Drop one that was set but has not been raised; for the try around this one it comes
+            # again as soon as the thread is let go.
+            _set_async_exc(ctypes.c_ulong(self._thread_id), None)
+        if not self._hold.n:
+            raise_what_came()
 
 
-_local = threading.local()
+_thread = _ThreadState()
+
+
+def hold() -> None:
+    """Nothing is raised on this thread from here to `let_go`: our own work is being done."""
+    if threading.get_ident() == _MAIN:
+        guard.held += 1
+        return
+    with _thread.lock:
+        _thread.hold.n += 1
+        if _thread.innermost is not None:
+            _set_async_exc(ctypes.c_ulong(threading.get_ident()), None)
+
+
+def let_go() -> None:
+    """End of what `hold` began; what came meanwhile is raised now.
+
+    Raises:
+        Interrupted, KeyboardInterrupt: It did.
+    """
+    __tracebackhide__ = True
+    if threading.get_ident() == _MAIN:
+        guard.let_go()
+        return
+    with _thread.lock:
+        _thread.hold.n -= 1
+    if not _thread.hold.n:
+        raise_what_came()
+
+
+@contextmanager
+def not_held() -> Iterator[None]:
+    """Inside, what comes is raised again: our own work only waits."""
+    main = threading.get_ident() == _MAIN
+    if main:
+        n, guard.held = guard.held, 0
+    else:
+        with _thread.lock:
+            n, _thread.hold.n = _thread.hold.n, 0
+    try:
+        raise_what_came()
+        yield
+    finally:
+        if main:
+            guard.held = n
+        else:
+            with _thread.lock:
+                _thread.hold.n = n
+                if _thread.innermost is not None:
+                    _set_async_exc(ctypes.c_ulong(threading.get_ident()), None)
+
+
+def raise_what_came() -> None:
+    """Raise what came for this thread while it was held.
+
+    Raises:
+        Interrupted, KeyboardInterrupt: It did.
+    """
+    __tracebackhide__ = True
+    if threading.get_ident() == _MAIN:
+        guard.raise_what_came()
+        return
+    one = _thread.innermost
+    while one is not None:
+        if one.ended is not None:
+            raise Interrupted(one.ended)
+        one = one._outer
+
+
+def insist(one: ThreadTry, ended: str) -> None:
+    """Interrupt an abandoned try again and again until it has left its function.
+
+    Once is not enough: user code may swallow it, and so does CPython in a weakref's callback.
+    """
+    if one.interrupt(ended):
+        again = threading.Timer(_REPEAT_SECONDS, insist, (one, ended))
+        again.daemon = True
+        again.start()
 
 
 def _is_current(task: Any) -> bool:

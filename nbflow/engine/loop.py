@@ -9,7 +9,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
-from nbflow.engine.futures import wait_interruptibly
+from nbflow.engine.futures import Latch, wait_interruptibly
 from nbflow.engine.pool import current_pool
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class LoopThread:
                 return other.run(coroutine)
             finally:
                 other.close()
-        done = threading.Event()
+        done = Latch()
         ended: list[asyncio.Task[Any]] = []
 
         def finish(task: asyncio.Task[Any]) -> None:

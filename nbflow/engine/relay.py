@@ -13,6 +13,7 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nbflow.engine import interrupts
 from nbflow.engine.context import current_run
 from nbflow.engine.drivers import perform
 from nbflow.engine.effects import Call, Offload, Outcome, Sleep, Wait
@@ -82,8 +83,15 @@ class Relay:
         """Run it on this thread of `pool`, if it is queued there and has not begun."""
         if not self._ready or pool is not self._pool or is_deeper_than(_INLINE_FRAMES):
             return False
-        self._begin(0)
+        interrupts.hold()
+        try:
+            self._begin(0)
+        finally:
+            interrupts.let_go()
         return self.future.is_done
+
+    def needs_this_thread(self) -> bool:
+        return False
 
     def _begin(self, turn: int) -> None:
         if self._take(turn):
@@ -167,6 +175,7 @@ class Relay:
                 if spec.timeout_seconds is not None:
                     ring = partial(self._abandon, one, turn, "TimedOut")
                     self._later(turn, spec.timeout_seconds, ring)
+                one.begin()
                 value = spec.fn(*call.args, **call.kwargs)
                 if spec.colour is Colour.GENERATOR:
                     value = list(value)

@@ -132,9 +132,7 @@ class OptionChecks:
 
 
 def _is_seconds(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _name(fn: Any) -> str:

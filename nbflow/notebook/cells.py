@@ -6,7 +6,7 @@ import ast
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import CodeType, TracebackType
+from types import CodeType
 from typing import Any
 
 from nbflow.analysis.names import CellNames, cell_names
@@ -153,11 +153,3 @@ class CellFunction:
         for name, value in before.items():
             if name not in keep and namespace.get(name, _ABSENT) is not value:
                 namespace[name] = value
-
-
-def cells_own_traceback(error: BaseException, filename: str) -> TracebackType | None:
-    """The part of a traceback from the cell's own frame on; None where it has none."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename != filename:
-        trace = trace.tb_next
-    return trace

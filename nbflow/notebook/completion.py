@@ -50,7 +50,12 @@ def _offers(session: Session, magic: str, before: str) -> Iterable[str]:
         hidden = session.shell.user_ns_hidden
         return [n for n in session.shell.user_ns if n not in hidden and not n.startswith("_")]
     if magic == "nbflow":
-        return ["runs", "logs", "tasks", "cancel", "pause", "resume"]
+        options = options_of(session.shell.find_line_magic(magic))
+        if len(before.split()) + before.endswith(" ") > 2:
+            store = session.watch().store
+            store.flush()
+            return [*{run.name: None for run in store.runs(limit=50)}, *options]
+        return ["runs", "logs", "tasks", "cancel", "pause", "resume", *options]
     return [*options_of(session.shell.find_cell_magic(magic)), *session.task_cells]
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+    output_can_be_silenced,
+)
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from nbflow.notebook import running
@@ -30,15 +37,16 @@ class NbflowMagics(Magics):
     @argument(
         "--retry-delay",
         type=delays,
-        metavar="S[,S...]",
-        help="Seconds to wait before a retry; several: one after the other.",
+        metavar="SECONDS",
+        help="Wait before a retry; 1,2,4: before the first, the second, ...",
     )
-    @argument("--timeout", type=seconds, metavar="S", help="Seconds one try may take.")
-    @argument("--tags", metavar="A,B", help="Tags of the run; limits of these names apply.")
-    @argument("--after", metavar="A,B", help="Task cells that must have completed.")
-    @argument("--inputs", metavar="A,B", help="Names the cell needs; default: found in its code.")
-    @argument("--outputs", metavar="A,B", help="The only names to keep; default: all it writes.")
+    @argument("--timeout", type=seconds, metavar="SECONDS", help="How long one try may take.")
+    @argument("--tags", metavar="TAGS", help="Tags of the run, as a,b; limits of the name apply.")
+    @argument("--after", metavar="TASKS", help="Task cells that must have completed, as a,b.")
+    @argument("--inputs", metavar="NAMES", help="Names the cell needs; default: those it reads.")
+    @argument("--outputs", metavar="NAMES", help="The only names to keep; default: all it writes.")
     @argument("--quiet", action="store_true", help="Show no status line.")
+    @output_can_be_silenced
     @line_cell_magic
     def task(self, line: str, cell: str | None = None) -> Any:
         """Run this cell as a task: tracked, retried, timed and logged."""
@@ -48,17 +56,18 @@ class NbflowMagics(Magics):
             return None
         if cell is None:
             return running.task_table(self._session, args.name)
-        return running.run_task_cell(self._session, cell, args)
+        return running.run_task_cell(self._session, f"%%task {line}", cell, args)
 
     @no_var_expand
     @magic_arguments()
     @argument("name", nargs="?", help="The flow's name; default: 'flow'.")
     @argument("--retries", type=count, default=0, metavar="N", help="Tries after the first.")
-    @argument("--retry-delay", type=delays, metavar="S[,S...]", help="Seconds before a retry.")
-    @argument("--timeout", type=seconds, metavar="S", help="Seconds one try may take.")
-    @argument("--tags", metavar="A,B", help="Tags of the run.")
+    @argument("--retry-delay", type=delays, metavar="SECONDS", help="Wait before a retry.")
+    @argument("--timeout", type=seconds, metavar="SECONDS", help="How long one try may take.")
+    @argument("--tags", metavar="TAGS", help="Tags of the run, as a,b.")
     @argument("--log-prints", action="store_true", help="Log what is printed, as log lines.")
     @argument("--quiet", action="store_true", help="Show no status line.")
+    @output_can_be_silenced
     @line_cell_magic
     def flow(self, line: str, cell: str | None = None) -> Any:
         """Run this cell as a flow: the tasks and task cells it calls are its runs."""
@@ -68,7 +77,7 @@ class NbflowMagics(Magics):
             return None
         if cell is None:
             raise UsageError("%flow needs a body; write %%flow at the top of a cell")
-        return running.run_flow_cell(self._session, cell, args)
+        return running.run_flow_cell(self._session, f"%%flow {line}", cell, args)
 
     @no_var_expand
     @magic_arguments()

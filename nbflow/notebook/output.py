@@ -8,21 +8,31 @@ and 7.4. A text goes to the log of the run first, and then where it would have g
 from __future__ import annotations
 
 import functools
+import io
+import itertools
 import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from contextvars import ContextVar, copy_context
+from typing import Any, TypeVar
 
-from nbflow.engine.capture import emit
+from IPython.core import displaypub
+from IPython.utils import capture
+
+from nbflow.engine.capture import _text, emit
 from nbflow.engine.context import RunContext, current_run
 
+T = TypeVar("T")
+Undo = Callable[[], None]
+
 _muted: ContextVar[bool] = ContextVar("nbflow_output_muted", default=False)
+#: Numbers of the `%%capture` blocks that the code at hand was begun in, the newest ones.
+_captures: ContextVar[tuple[int, ...]] = ContextVar("nbflow_captures", default=())
+_numbers = itertools.count()
 _THREAD_CONTEXT = "_nbflow_context"
 _LONGEST_LINE = 20_000
-Undo = Callable[[], None]
 
 
 class OutputRouter:
@@ -34,6 +44,8 @@ class OutputRouter:
         for name in ("stdout", "stderr"):
             self._undo.append(_watch_stream(name, self._lines.write))
         self._undo.append(_watch_displays(shell, self._displayed))
+        self._undo.append(_watch_logging())
+        self._undo.append(_keep_captures_apart(shell.display_pub))
         self._undo.append(_pass_context_to_threads())
 
     def close(self) -> None:
@@ -62,30 +74,39 @@ def unwatched() -> Iterator[None]:
         _muted.reset(token)
 
 
+def _look_up(variable: ContextVar[T]) -> T:
+    """A variable's value here, or where this thread was started: threads begin without any."""
+    value = variable.get()
+    if not value:
+        started_in = getattr(threading.current_thread(), _THREAD_CONTEXT, None)
+        if started_in is not None:
+            value = started_in.get(variable, value)
+    return value
+
+
 def _watched_run() -> RunContext | None:
-    if _muted.get():
-        return None
-    context = current_run.get()
-    if context is None:
-        context = getattr(threading.current_thread(), _THREAD_CONTEXT, None)
-    return context
+    return None if _muted.get() else _look_up(current_run)
 
 
 class _Lines:
-    """Cuts what is written into lines, for each run and stream apart."""
+    """Cuts what is written into lines, for each run, stream and thread apart.
+
+    `print` writes a line and its end one after the other: another thread may come in between.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], tuple[RunContext, str]] = {}
+        self._open: dict[tuple[str, str, int], tuple[RunContext, str]] = {}
         self._lock = threading.Lock()
 
     def write(self, stream: str, text: str) -> None:
         context = _watched_run()
         if context is None or not text:
             return
-        key = (context.run.id, stream)
+        key = (context.run.id, stream, threading.get_ident())
         with self._lock:
             _, begun = self._open.pop(key, (context, ""))
             *whole, rest = (begun + text).split("\n")
+            rest = _as_drawn(rest)
             if len(rest) > _LONGEST_LINE:
                 whole.append(rest)
                 rest = ""
@@ -95,17 +116,21 @@ class _Lines:
             self._emit(context, stream, line)
 
     def flush(self, run_id: str) -> None:
-        for stream in ("stdout", "stderr"):
-            with self._lock:
-                found = self._open.pop((run_id, stream), None)
-            if found is not None:
-                self._emit(found[0], stream, found[1])
+        with self._lock:
+            keys = [key for key in self._open if key[0] == run_id]
+            ended = [(key[1], *self._open.pop(key)) for key in keys]
+        for stream, context, line in ended:
+            self._emit(context, stream, line)
 
     def _emit(self, context: RunContext, stream: str, line: str) -> None:
-        # A progress bar draws over its line: what it showed last is what counts.
-        shown = line.rstrip("\r").rpartition("\r")[2]
+        shown = _as_drawn(line).rstrip("\r")
         if shown:
             emit(context, logging.INFO, stream, shown, echo=False)
+
+
+def _as_drawn(line: str) -> str:
+    """A progress bar draws over its line: what it showed last is what counts."""
+    return line[line.rstrip("\r").rfind("\r") + 1 :]
 
 
 def _watch_stream(name: str, write: Callable[[str, str], None]) -> Undo:
@@ -222,15 +247,75 @@ def _watch_displays(shell: Any, displayed: Callable[[Any], None]) -> Undo:
     return undo
 
 
+def _watch_logging() -> Undo:
+    """A record of `logging` is in the run's log already: not also what handlers write of it."""
+    inner = logging.Logger.callHandlers
+
+    @functools.wraps(inner)
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        context = _watched_run()
+        if context is not None and current_run.get() is None:  # in a thread that the run started
+            emit(context, record.levelno, record.name, _text(record), echo=False)
+        with unwatched():
+            inner(self, record)
+
+    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+
+    def undo() -> None:
+        if logging.Logger.callHandlers is call_handlers:
+            logging.Logger.callHandlers = inner  # type: ignore[method-assign]
+
+    return undo
+
+
+def _keep_captures_apart(publisher: Any) -> Undo:
+    """`%%capture` takes what is written in its block, not what runs elsewhere write meanwhile."""
+    streams = {"stdout": sys.stdout, "stderr": sys.stderr}
+
+    class Block:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._number = next(_numbers)
+            _captures.set((*_captures.get()[-7:], self._number))
+
+        def _is_around(self) -> bool:
+            is_ours = _muted.get() or _look_up(current_run) is not None
+            return not is_ours or self._number in _look_up(_captures)
+
+    class Text(Block, io.StringIO):
+        def write(self, text: str) -> int:
+            if self._is_around():
+                return super().write(text)
+            return streams["stderr" if self is sys.stderr else "stdout"].write(text)
+
+    class Displays(Block, displaypub.CapturingDisplayPublisher):
+        def publish(self, *args: Any, **kwargs: Any) -> None:
+            if self._is_around():
+                super().publish(*args, **kwargs)
+            else:
+                publisher.publish(*args, **kwargs)
+
+    # Where `%%capture` finds what it puts in place of the streams and the publisher.
+    places = ((capture, "StringIO", Text), (displaypub, "CapturingDisplayPublisher", Displays))
+    before = [getattr(module, name) for module, name, _ in places]
+    for module, name, ours in places:
+        setattr(module, name, ours)
+
+    def undo() -> None:
+        for (module, name, _), theirs in zip(places, before, strict=True):
+            setattr(module, name, theirs)
+
+    return undo
+
+
 def _pass_context_to_threads() -> Undo:
     """Threads that a run starts belong to it: they begin with an empty context of their own."""
     inner = threading.Thread.start
 
     @functools.wraps(inner)
     def start(self: threading.Thread) -> None:
-        context = _watched_run()
-        if context is not None and not self.name.startswith("nbflow-"):
-            setattr(self, _THREAD_CONTEXT, context)
+        if _watched_run() is not None and not self.name.startswith("nbflow-"):
+            setattr(self, _THREAD_CONTEXT, copy_context())
         inner(self)
 
     threading.Thread.start = start  # type: ignore[method-assign]

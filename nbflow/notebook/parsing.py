@@ -20,12 +20,13 @@ def parse(magic: Callable[..., Any], line: str) -> Any | None:
     """
     parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
     if {"-h", "--help"}.intersection(_words(line)):
-        print(parser.format_help())  # noqa: T201  (the answer to --help)
+        _, blank, rest = parser.format_help().partition("\n\n")[2].partition("\n\n")
+        print(f"{_usage(parser)}{blank}{rest}")  # noqa: T201  (the answer to --help)
         return None
     try:
         return parse_argstring(magic, line)
     except UsageError as error:
-        raise UsageError(f"{error}{_advice(parser, line)}. {_usage(parser)}") from None
+        raise UsageError(f"{error}{_advice(parser, line)}\n{_usage(parser)}") from None
 
 
 def options_of(magic: Callable[..., Any]) -> dict[str, str]:
@@ -46,8 +47,11 @@ def names(text: str | None) -> tuple[str, ...]:
 
 def seconds(text: str) -> float:
     """A number of seconds above 0, for `argparse`."""
-    value = float(text)
-    if not value > 0:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
@@ -58,8 +62,8 @@ def delays(text: str) -> list[float]:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not seconds such as 10 or 1,2,4") from None
-    if min(values) < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} has a negative wait")
+    if not all(0 <= value < float("inf") for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} has a wait that is not 0 seconds or more")
     return values
 
 
@@ -82,7 +86,9 @@ def _advice(parser: argparse.ArgumentParser, line: str) -> str:
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    return " ".join(parser.format_usage().replace("::", "Usage:", 1).split())
+    # IPython's own begins with `::`, for documents, and knows only one percent sign.
+    usage = " ".join(parser.format_usage().replace("::", "", 1).split())
+    return f"Usage: {'' if usage.startswith('%nbflow') else '%'}{usage}"
 
 
 def _words(line: str) -> list[str]:

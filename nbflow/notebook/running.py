@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from nbflow import flow_runs, history
+from nbflow import flow_runs, history, wiring
+from nbflow.console import console_line, told_of_line, users_traceback
 from nbflow.errors import NbflowError
 from nbflow.model.annotations import quote
 from nbflow.model.retries import RetryPolicy
 from nbflow.model.specs import FlowSpec, Spec, TaskSpec
-from nbflow.notebook.cells import CellCode, CellFunction, cells_own_traceback, compile_cell
+from nbflow.notebook.cells import CellCode, CellFunction, compile_cell
 from nbflow.notebook.parsing import names
 from nbflow.notebook.task_cells import TaskCell
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from nbflow.notebook.session import Session
 
 
-def run_task_cell(session: Session, source: str, args: Any) -> Any:
+def run_task_cell(session: Session, magic_line: str, source: str, args: Any) -> Any:
     """Run a cell as a task in the user's namespace; gives its last expression's value."""
     __tracebackhide__ = True
-    cell = _compiled(session, source, f"%%task {args.name or ''}")
+    cell = _compiled(session, source, magic_line)
     name = args.name or cell.result_name or f"cell-{session.shell.execution_count}"
     task_cell = session.task_cells[name] = TaskCell(name, cell, args)
     return rerun(session, task_cell)
@@ -55,13 +56,13 @@ def rerun(session: Session, task_cell: TaskCell) -> Any:
         description=cell.source,
         **_common(args),
     )
-    return _run(session, spec, inputs, cell)
+    return _run(session, spec, inputs, cell, quiet=args.quiet)
 
 
-def run_flow_cell(session: Session, source: str, args: Any) -> Any:
+def run_flow_cell(session: Session, magic_line: str, source: str, args: Any) -> Any:
     """Run a cell as a flow in the user's namespace; gives its last expression's value."""
     __tracebackhide__ = True
-    cell = _compiled(session, source, f"%%flow {args.name or ''}")
+    cell = _compiled(session, source, magic_line)
     spec = FlowSpec(
         fn=CellFunction(cell, session.shell.user_ns, undo=False).function(),
         name=args.name or "flow",
@@ -70,7 +71,7 @@ def run_flow_cell(session: Session, source: str, args: Any) -> Any:
         description=source,
         **_common(args),
     )
-    return _run(session, spec, {}, cell)
+    return _run(session, spec, {}, cell, quiet=args.quiet)
 
 
 def task_table(session: Session, name: str | None) -> Any:
@@ -103,23 +104,38 @@ def answer(session: Session, args: Any) -> Any:
             return task_table(session, args.run)
         if args.what == "runs":
             kept = ["name", "kind", "of", "state", "tries", "seconds", "started_at", "message"]
-            return history.runs(name=args.run, limit=args.limit)[kept]
+            frame = history.runs(name=args.run, limit=args.limit)[kept]
+            frame["seconds"] = frame["seconds"].round(3)
+            frame["started_at"] = frame["started_at"].dt.floor("s")
+            return frame
         if args.what == "logs":
-            newest = args.run or _newest_run()
-            return history.logs(newest)[["at", "level", "message"]]
+            return _print_log(args.run)
         if args.run is None:
             raise UsageError(f"%nbflow {args.what} needs a run: its name or id (see %nbflow runs)")
         record = flow_runs.ask(args.run, args.what)
-        return print(f"{record.label}: {args.what} was asked for")  # noqa: T201  (the answer)
+        ended = f" has ended already: {record.state_name}"
+        told = ended if record.is_final else f": {args.what} was asked for"
+        return print(f"{record.label}{told}")  # noqa: T201  (the answer)
     except NbflowError as error:
         raise UsageError(str(error)) from None
 
 
-def _newest_run() -> str:
-    newest = history.runs(limit=1)
-    if newest.empty:
-        raise UsageError("nothing has been run yet")
-    return str(newest["id"].iloc[0])
+def _print_log(run: str | None) -> None:
+    """A run's log as text: a frame would cut its lines. Default: the newest run's."""
+    store = wiring.current().store
+    store.flush()
+    if run is None:
+        newest = store.runs(outermost=True, limit=1)
+        if not newest:
+            raise UsageError("nothing has been run yet")
+        record = newest[0]
+    else:
+        record = store.find_run(run)
+    labels = {one.id: one.label for one in store.family(record.id)}
+    for line in store.lines(record.id):
+        told = told_of_line(labels.get(line.run_id, line.run_id), line)
+        if told is not None:
+            print(console_line(line.at, *told))  # noqa: T201  (the answer)
 
 
 def _common(args: Any) -> dict[str, Any]:
@@ -130,10 +146,12 @@ def _common(args: Any) -> dict[str, Any]:
     }
 
 
-def _run(session: Session, spec: Spec, inputs: dict[str, Any], cell: CellCode) -> Any:
+def _run(
+    session: Session, spec: Spec, inputs: dict[str, Any], cell: CellCode, *, quiet: bool
+) -> Any:
     __tracebackhide__ = True
     engine = session.watch().engine
-    session.quiet = bool(getattr(spec.owner, "options", None) and spec.owner.options.quiet)
+    session.quiet = spec if quiet else None
     try:
         answer = engine.call(spec, (), inputs)
         # A cell that awaits runs on nbflow's loop: the kernel's own runs this very call.
@@ -142,11 +160,13 @@ def _run(session: Session, spec: Spec, inputs: dict[str, Any], cell: CellCode) -
         _show_instead(error, [f"KeyboardInterrupt: {spec.name!r} was cancelled"])
         raise
     except BaseException as error:
-        trace = cells_own_traceback(error, cell.filename)
+        formatter = session.shell.InteractiveTB
+        trace = users_traceback(error, cell.filename)
         if trace is not None:
-            formatter = session.shell.InteractiveTB
             shown = formatter.structured_traceback(type(error), error, trace, tb_offset=0)
-            _show_instead(error, shown)
+        else:  # what ended the cell did not come from a line of it
+            shown = formatter.get_exception_only(type(error), error)
+        _show_instead(error, shown)
         raise
 
 

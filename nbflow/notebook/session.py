@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from nbflow.console import console_line, told_of_state
 from nbflow.errors import NbflowError
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.runs import Run, RunKind
+from nbflow.model.specs import Spec
 from nbflow.model.states import FINAL_TYPES
 from nbflow.notebook import running
 from nbflow.notebook.completion import complete
@@ -28,13 +30,13 @@ class Session:
 
     Attributes:
         task_cells: Cells that were run as tasks, by name.
-        quiet: Whether the run that begins next shows no status line.
+        quiet: The spec, if any, whose run shows no status line.
     """
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.task_cells: dict[str, TaskCell] = {}
-        self.quiet = False
+        self.quiet: Spec | None = None
         self._undo: list[Undo] = []
         self._statuses: dict[str, StatusLine] = {}
         self._wiring: wiring.Wiring | None = None
@@ -44,7 +46,9 @@ class Session:
         matcher = complete(self)
         shell.Completer.custom_matchers.append(matcher)
         self._undo.append(lambda: shell.Completer.custom_matchers.remove(matcher))
-        self._watch_first_run()
+        self.shell.events.register("pre_run_cell", self._pre_run_cell)
+        self._undo.append(lambda: shell.events.unregister("pre_run_cell", self._pre_run_cell))
+        self.watch()  # now: the cell that loads nbflow may call a flow further down
 
     def close(self) -> None:
         """Take everything out of the shell again."""
@@ -60,19 +64,14 @@ class Session:
             end = current.bus.subscribe(self._on_event)
             self._undo.append(end)
             self._undo.append(current.show_console)
-        if self._router is None:
+        # Not inside a `%%capture`, whose streams go with it.
+        if self._router is None and not isinstance(sys.stdout, io.StringIO):
             self._router = OutputRouter(self.shell)
             self._undo.append(self._close_router)
         return current
 
-    def _watch_first_run(self) -> None:
-        """Nothing of nbflow starts before a cell could make a run: then watch what it makes."""
-        self.shell.events.register("pre_run_cell", self._pre_run_cell)
-        self._undo.append(lambda: self.shell.events.unregister("pre_run_cell", self._pre_run_cell))
-
     def _pre_run_cell(self, _: Any) -> None:
-        if "nbflow.flows" in sys.modules or "nbflow.tasks" in sys.modules:
-            self.watch()
+        self.watch()
 
     def _close_router(self) -> None:
         if self._router is not None:
@@ -87,7 +86,7 @@ class Session:
         if type(event) is RunCreated:
             if isinstance(run.spec.owner, TaskCell):
                 run.spec.owner.run = run
-            if self._is_outermost(run) and not self.quiet:
+            if self._is_outermost(run) and run.spec is not self.quiet:
                 self._show_status(run)
         for status in tuple(self._statuses.values()):
             status.on_event(event)
@@ -119,11 +118,17 @@ class Session:
         level = self._wiring.settings.log_level_number
         if type(event) is LogEmitted:
             if event.echo and event.level >= level:
-                self._print(event.at, event.level, f"{event.run.label} - {event.message}")
+                self._print(event.at, event.level, f"{self._label(event.run)} - {event.message}")
         elif type(event) is StateChanged and not self._is_outermost(event.run):
-            told = told_of_state(event.run.label, event.state)
+            told = told_of_state(self._label(event.run), event.state)
             if told is not None and told[0] >= max(level, logging.WARNING):
                 self._print(event.state.at, *told)
+
+    def _label(self, run: Run) -> str:
+        """As the run itself says, but for the name of a flow run where output has to be stable."""
+        assert self._wiring is not None
+        is_stable = self._wiring.settings.stable_output and run.kind is RunKind.FLOW
+        return f"Flow run of {run.spec.name!r}" if is_stable else run.label
 
     def _print(self, at: float, level: int, text: str) -> None:
         assert self._wiring is not None

@@ -105,11 +105,11 @@ class StatusLine:
         kinds = list(self._tasks.values())
         n_done = sum(kind is StateType.COMPLETED for kind in kinds)
         n_bad = sum(kind in (StateType.FAILED, StateType.CRASHED) for kind in kinds)
-        if not self._stable:
-            bad = f", {n_bad} failed" if n_bad else ""
-            return f" ({n_done}/{len(kinds)} tasks{bad})"
         bad = f", {n_bad} failed" if n_bad else ""
-        return f" ({len(kinds)} tasks: {n_done} completed{bad})"
+        tasks = "task" if len(kinds) == 1 else "tasks"
+        if not self._stable:
+            return f" ({n_done}/{len(kinds)} {tasks}{bad})"
+        return f" ({len(kinds)} {tasks}: {n_done} completed{bad})"
 
     def _publish(self) -> None:
         from IPython.display import display
@@ -135,9 +135,9 @@ class StatusLine:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: `0.02 s`, `3.1 s`, `4 min 05 s`, `2 h 03 min`."""
+    """Seconds for people: `20 ms`, `3.1 s`, `4 min 05 s`, `2 h 03 min`."""
     if seconds < 0.1:
-        return f"{seconds:.2g} s" if seconds >= 0.001 else "1 ms"
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

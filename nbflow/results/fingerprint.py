@@ -355,7 +355,14 @@ _COMPOUNDS: dict[type, Callable[[_Walk, Any], bytes]] = {
     decimal.Decimal: _repr_of(b"D"),
     dt.date: _repr_of(b"D"),
     dt.datetime: lambda walk, value: walk.several(
-        b"D", [repr(value.replace(tzinfo=None)), str(value.tzinfo), value.utcoffset(), value.fold]
+        b"D",
+        [
+            repr(value.replace(tzinfo=None)),
+            _name(type(value.tzinfo)),
+            str(value.tzinfo),
+            value.utcoffset(),
+            value.fold,
+        ],
     ),
     dt.time: _repr_of(b"D"),
     dt.timedelta: _repr_of(b"D"),
@@ -393,6 +400,8 @@ def _by_module(kind: type, value: Any) -> Callable[[_Walk, Any], bytes] | None:
                 b"n",
                 [scalar.dtype.str, scalar.item() if scalar.dtype.hasobject else scalar.tobytes()],
             )
+        if isinstance(value, np.ufunc) and getattr(np, value.__name__, None) is value:
+            return lambda walk, ufunc: walk.several(b"G", ["numpy", ufunc.__name__, np.__version__])
         if isinstance(value, np.dtype):
             return lambda walk, dtype: walk.several(b"y", [repr(dtype), dtype.str])
     if module == "pandas":
@@ -402,6 +411,8 @@ def _by_module(kind: type, value: Any) -> Callable[[_Walk, Any], bytes] | None:
             return _frame
         if isinstance(value, pd.Series | pd.Index):
             return _column
+        if isinstance(value, pd.api.extensions.ExtensionArray):
+            return _values
     return None
 
 
@@ -439,7 +450,8 @@ def _frame(walk: _Walk, frame: Any) -> bytes:
 def _column(walk: _Walk, column: Any) -> bytes:
     import pandas as pd
 
-    about = [_name(type(column)), str(column.dtype), list(column.names)]
+    names = [column.name] if isinstance(column, pd.Series) else list(column.names)
+    about = [_name(type(column)), str(column.dtype), names]
     if isinstance(column, pd.MultiIndex):
         codes = [walk.encode(codes) for codes in column.codes]
         levels = [_column(walk, level) for level in column.levels]
@@ -464,7 +476,7 @@ def _values(walk: _Walk, values: Any) -> bytes:
         about.append(str(values.ordered))
         categories = _column(walk, values.categories)
         return walk.node(b"Vc", [walk.encode(about), _array(walk, values.codes), categories])
-    if isinstance(values.dtype, np.dtype):
+    if isinstance(values, pd.arrays.NumpyExtensionArray):
         return walk.node(b"Vn", [walk.encode(about), _array(walk, np.asarray(values))])
     missing = np.asarray(values.isna())
     present = values[~missing]

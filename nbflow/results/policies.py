@@ -91,6 +91,8 @@ class Inputs(CachePolicy):
         return fingerprint({n: v for n, v in sorted(inputs.items()) if n not in self.exclude})
 
     def __sub__(self, name: str) -> CachePolicy:
+        if not isinstance(name, str):
+            return NotImplemented
         return Inputs(self.exclude | {name})
 
 

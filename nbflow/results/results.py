@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbflow.errors import ResultUnreadable, StoreError
+from nbflow.errors import ResultUnreadable
 from nbflow.model.specs import Serializer
 from nbflow.results.serializers import NAMED, PickleSerializer
 from nbflow.results.signing import Signer
@@ -110,7 +110,7 @@ class Results:
             return Hit(reader.loads(data), row.created_at, row.seconds)
         except Exception as error:
             logger.warning("the kept result of task %r is not used: %s", task_name, error)
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(Exception):  # a store that fails may not stop the task
                 self._index.drop_result(key)
             return None
 

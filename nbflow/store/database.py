@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -113,6 +114,8 @@ def unavailable(path: Path, error: Exception) -> StoreUnavailable:
     text = str(getattr(error, "strerror", None) or error)
     low = text.lower()
     advice = "set NBFLOW_HOME to a folder you can write to"
+    if "i/o error" in low and _is_full(path.parent):
+        text = low = "the disk is full"
     if "full" in low or "no space" in low:
         advice = "free some space there, or set NBFLOW_HOME to a folder on another disk"
     elif "malformed" in low or "not a database" in low or "corrupt" in low:
@@ -125,6 +128,14 @@ def unavailable(path: Path, error: Exception) -> StoreUnavailable:
     elif os.path.exists(path) and not os.access(path, os.W_OK):
         advice = f"make it writable (`chmod u+w {path}`), or set NBFLOW_HOME to another folder"
     return StoreUnavailable(path, text, advice)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether there is no room for the files SQLite makes to open a database."""
+    try:
+        return shutil.disk_usage(folder).free < 64 << 10
+    except OSError:
+        return False
 
 
 def _file_system(folder: Path) -> str:

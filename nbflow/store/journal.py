@@ -8,6 +8,7 @@ after each row, and with a busy main thread every one of those costs up to 5 ms.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +19,9 @@ from nbflow.model.states import FINAL_TYPES, State, StateType
 
 _MESSAGE_LIMIT = 4_000
 _LOG_LIMIT = 100_000
+# SQLite ends a text at a NUL; kept instead is the sign for it. After an odd number of backslashes
+# it is not a NUL but a backslash and letters.
+_NUL = re.compile(r"((?<!\\)(?:\\\\)*)\\u0000")
 
 _INSERT_RUNS = """
     INSERT OR IGNORE INTO runs (id, kind, spec_name, name, parent_id, flow_run_id, owner_id,
@@ -128,4 +132,8 @@ def _state_line(run: Run, state: State) -> list[Any]:
 
 
 def _dumps(rows: Iterable[list[Any]]) -> str:
-    return json.dumps(list(rows), separators=(",", ":"), default=str)
+    text = json.dumps(list(rows), separators=(",", ":"), default=str, ensure_ascii=False)
+    if "\\u0000" in text:
+        text = _NUL.sub(r"\1\\u2400", text)
+    # What has no UTF-8 would make every later reading of its row fail.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -64,6 +64,7 @@ def find(connection: sqlite3.Connection, run: str, path: Path) -> RunRecord:
         RunNotFound: There is none.
         AmbiguousRun: The digits fit several.
     """
+    run = run.encode("utf-8", "replace").decode()  # from a command line it may be any bytes
     rows = connection.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchall()
     if not rows:
         rows = connection.execute(

@@ -122,10 +122,19 @@ class Store(Backend[Event]):
     # --- called by the writer, on the store thread ---------------------------------------
 
     def open(self) -> sqlite3.Connection:
-        connection = self.database.connect()
-        if self.database.on_network:
+        database = self.database
+        try:
+            return self._open_for_writing(database)
+        except (OSError, sqlite3.Error) as error:
+            refusal = unavailable(database.path, error)
+            _tell(f"{refusal}. The runs of this process are not recorded.")
+            raise refusal from error
+
+    def _open_for_writing(self, database: Database) -> sqlite3.Connection:
+        connection = database.connect()
+        if database.on_network:
             _tell(
-                f"{self.database.path} is on a network file system; "
+                f"{database.path} is on a network file system; "
                 "a local folder (NBFLOW_HOME) is faster and safer."
             )
         owner = self._own()

@@ -9,10 +9,11 @@ import contextlib
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from nbflow.errors import StoreError
@@ -24,6 +25,8 @@ Job = Callable[[sqlite3.Connection], R]
 
 _GATHER_SECONDS = 0.03  # well under the 50 ms after which a journalled fact must be on disk
 _POLL_SECONDS = 0.15  # how soon a request of another process is noticed
+_AGAIN_SECONDS = 0.5  # between two tries while the disk is full
+_ROOM_SECONDS = 0.005
 _BATCH = 5_000
 _BACKLOG = 50_000  # above it whoever posts waits: 100,000 tasks must not queue up in memory
 # SQLite's primary codes for what is wrong with the file or the disk, not with what is written.
@@ -61,16 +64,45 @@ class Backend(Generic[T]):
         """Nothing more will be written."""
 
 
+class Reply(Generic[R]):
+    """The answer to a job.
+
+    Not a `Future`: where Ctrl-C or a timeout strikes inside one's `result()`, its condition can
+    stay locked for ever, and the store thread would wait for it. A plain lock cannot.
+    """
+
+    __slots__ = ("_answered", "_error", "_value")
+
+    def __init__(self) -> None:
+        self._value: R | None = None
+        self._error: BaseException | None = None
+        self._answered = threading.Lock()
+        self._answered.acquire()
+
+    def answer(self, value: R | None, error: BaseException | None = None) -> None:
+        """Called once, on the store thread."""
+        self._value, self._error = value, error
+        self._answered.release()
+
+    def result(self) -> R:
+        """What the job gave, when it is committed; raises what it raised."""
+        with self._answered:
+            pass
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # it was answered
+
+
 class Writer(Generic[T]):
     """Takes items to write from any thread. The thread starts with the first of them."""
 
     def __init__(self, backend: Backend[T]) -> None:
         self._backend = backend
         self._items: deque[T] = deque()
-        self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
-        self._wake = threading.Event()
-        self._urgent = threading.Event()
-        self._room = threading.Condition()
+        self._jobs: deque[tuple[Job[Any], Reply[Any]]] = deque()
+        # Rung with True for what must not wait. As `Reply`, safe from interrupts: it is all in C.
+        self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._rung = False
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -83,19 +115,19 @@ class Writer(Generic[T]):
         if self._refusal is not None:
             return
         self._items.append(item)
-        if not self._wake.is_set():
+        if not self._rung:
             self._start()
-            self._wake.set()
+            self._rung = True
+            self._bell.put(False)
         elif len(self._items) > _BACKLOG:
             self._wait_for_room()
 
-    def call(self, job: Job[R]) -> Future[R]:
-        """Run `job` in a transaction after all that was posted; the future ends with its commit."""
-        reply: Future[R] = Future()
+    def call(self, job: Job[R]) -> Reply[R]:
+        """Run `job` in a transaction after all that was posted; the reply comes with its commit."""
+        reply: Reply[R] = Reply()
         self._jobs.append((job, reply))
         self._start()
-        self._urgent.set()
-        self._wake.set()
+        self._bell.put(True)
         if self._refusal is not None:  # looked at after the append: one of the two sees the other
             self._turn_away(self._refusal)
         return reply
@@ -108,11 +140,10 @@ class Writer(Generic[T]):
 
     def close(self) -> None:
         """Write what is left, close the connection, end the thread."""
-        if self._thread is None:
+        if self._thread is None or self._refusal is not None:
             return
         self._closing = True
-        self._urgent.set()
-        self._wake.set()
+        self._bell.put(True)
         self._thread.join()
 
     def abandon(self) -> None:
@@ -131,10 +162,9 @@ class Writer(Generic[T]):
     def _wait_for_room(self) -> None:
         if threading.current_thread() is self._thread:
             return
-        self._urgent.set()
-        with self._room:
-            while len(self._items) > _BACKLOG and not (self._closing or self._refusal):
-                self._room.wait(0.1)
+        self._bell.put(True)
+        while len(self._items) > _BACKLOG and not (self._closing or self._refusal):
+            time.sleep(_ROOM_SECONDS)
 
     def _loop(self) -> None:
         refusal = StoreError("the store is closed")
@@ -155,32 +185,39 @@ class Writer(Generic[T]):
             self._refuse(refusal)  # every caller is told, nobody hangs
 
     def _turn(self, connection: sqlite3.Connection) -> None:
-        timeout = _POLL_SECONDS if self._backend.watching else None
-        woken = self._closing or self._wake.wait(timeout)
-        if woken and not self._closing:
-            self._urgent.wait(_GATHER_SECONDS)
-        self._wake.clear()
-        self._urgent.clear()
+        urgent = self._closing or self._ring(_POLL_SECONDS if self._backend.watching else None)
+        if urgent is False:
+            self._ring(_GATHER_SECONDS)
+        while not self._bell.empty():
+            self._bell.get()
+        self._rung = False
         while self._items or self._jobs:
             if not self._commit(connection):
                 # Keep what could not be written and try again, but never spin.
                 if self._closing:
                     self._items.clear()
                     return
-                self._urgent.wait(0.5)
-                self._wake.set()
+                self._ring(_AGAIN_SECONDS)
+                self._bell.put(True)
                 break
             if len(self._items) < _BATCH and not self._jobs:
                 break
-        if self._backend.watching or not woken:
+        if self._backend.watching or urgent is None:
             self._poll(connection)
+
+    def _ring(self, seconds: float | None) -> bool | None:
+        """Wait for the bell: whether it is urgent; None: it was not rung in time."""
+        try:
+            return self._bell.get(timeout=seconds)
+        except Empty:
+            return None
 
     def _commit(self, connection: sqlite3.Connection) -> bool:
         """Write one batch and every waiting job in one transaction; False: nothing was written."""
         n_jobs = len(self._jobs)  # before the items: a job sees all that was posted before it
         items = list(_take(self._items, _BATCH if not n_jobs else len(self._items)))
         jobs = list(_take(self._jobs, n_jobs))
-        answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+        answers: list[tuple[Reply[Any], Any, BaseException | None]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
             if items:
@@ -192,7 +229,7 @@ class Writer(Generic[T]):
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             for _, reply in jobs:
-                reply.set_exception(error)
+                reply.answer(None, error)
             if not isinstance(error, sqlite3.Error):  # a bug of ours must not stop the thread
                 logger.exception("%d journal entries could not be written", len(items))
                 return True
@@ -202,12 +239,7 @@ class Writer(Generic[T]):
             return False
         self._broken = False
         for reply, value, failure in answers:
-            if failure is None:
-                reply.set_result(value)
-            else:
-                reply.set_exception(failure)
-        with self._room:
-            self._room.notify_all()
+            reply.answer(value, failure)
         with contextlib.suppress(sqlite3.Error):
             self._backend.committed(connection)
         return True
@@ -253,7 +285,7 @@ class Writer(Generic[T]):
 
     def _turn_away(self, refusal: StoreError) -> None:
         for _, reply in _take(self._jobs, len(self._jobs)):
-            reply.set_exception(refusal)
+            reply.answer(None, refusal)
 
 
 def _take(queue: deque[Any], at_most: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import queue
 import re
@@ -65,6 +66,7 @@ class Kernel:
     """A kernel of this Python, with its own store."""
 
     def __init__(self, home: Path, **environment: str) -> None:
+        self.home = home
         self.manager = KernelManager()
         self.manager.start_kernel(
             env={**os.environ, "NBFLOW_HOME": str(home), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -111,6 +113,20 @@ class Kernel:
 
     def run(self, code: str, timeout: float = 60) -> CellResult:
         return self.wait(self.send(code), timeout)
+
+    def literal(self, expression: str) -> Any:
+        """The value of an expression in the kernel, which has to be a literal."""
+        answer = self.run(f"print('literal:' + repr({expression}))")
+        assert answer.error is None, answer.error
+        return ast.literal_eval(answer.text("stdout").partition("literal:")[2].strip())
+
+    def complete(self, code: str) -> list[str]:
+        """What is offered at the end of `code`."""
+        message_id = self.client.complete(code)
+        while True:
+            reply = self.client.get_shell_msg(timeout=30)
+            if reply["parent_header"].get("msg_id") == message_id:
+                return list(reply["content"]["matches"])
 
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()

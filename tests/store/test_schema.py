@@ -13,8 +13,11 @@ from nbflow.store.schema import MIGRATIONS, migrate
 from nbflow.store.store import Store
 
 ONE_MORE = (
-    "ALTER TABLE runs ADD COLUMN note TEXT; -- a remark\n"
-    "-- a line; with a semicolon\nCREATE INDEX by_note ON runs (note);",
+    """
+    ALTER TABLE runs ADD COLUMN note TEXT; -- a remark
+    -- a line; with a semicolon
+    CREATE INDEX by_note ON runs (note);
+    """,
 )
 FLOW = """
     from nbflow import flow
@@ -71,7 +74,7 @@ def test_migration_that_fails_leaves_the_file_as_it_was(connection, tmp_path):
 def test_strict_store_refuses_a_newer_file(home):
     before = make_newer(home)
 
-    with pytest.raises(StoreTooNew, match="schema 99.*pip install -U nbflow") as refused:
+    with pytest.raises(StoreTooNew, match=r"schema 99.*pip install -U nbflow") as refused:
         Store(home, may_fall_back=False).runs()
 
     assert (refused.value.found, refused.value.known) == (99, len(MIGRATIONS))
