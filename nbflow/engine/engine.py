@@ -131,7 +131,7 @@ class Engine:
         wait_for: Any,
     ) -> Any:
         __tracebackhide__ = True
-        interrupts.hold()
+        before = interrupts.hold()
         try:
             context, protocol = self._begin(spec, args, kwargs, wait_for)
             try:
@@ -140,7 +140,7 @@ class Engine:
             finally:
                 self._end(context)
         finally:
-            interrupts.let_go()
+            interrupts.let_go(before)
         return state if return_state else state.result()
 
     async def _call_async(
@@ -207,11 +207,11 @@ class Engine:
         self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any = None
     ) -> TaskFuture[Any]:
         """Run a task in the flow run's task runner. Returns at once."""
-        interrupts.hold()
+        before = interrupts.hold()
         try:
             return self._submit(spec, args, kwargs, wait_for)
         finally:
-            interrupts.let_go()
+            interrupts.let_go(before)
 
     def _submit(
         self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
@@ -349,11 +349,11 @@ class Engine:
 
     def publish(self, event: Event) -> None:
         """Tell the bus, all of it or nothing: not between two subscribers, nor inside of one."""
-        interrupts.hold()
+        before = interrupts.hold()
         try:
             self._bus.publish(event)
         finally:
-            interrupts.let_go()
+            interrupts.let_go(before)
 
     def enter(self, run: Run, state: State) -> State:
         """The one place where a run changes its state, and where that is published."""

@@ -70,13 +70,6 @@ class _MainGuard:
         if not self._installed:
             self._previous = signal.signal(signal.SIGALRM, self._on_alarm)
             self._installed = True
-        if not self.tries and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._on_ctrl_c)
-
-    def give_back_ctrl_c(self) -> None:
-        """The last try has ended: `asyncio.run` looks for Python's own handler."""
-        if signal.getsignal(signal.SIGINT) == self._on_ctrl_c:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True
@@ -86,12 +79,27 @@ class _MainGuard:
         self._ctrl_c = False
         raise KeyboardInterrupt
 
-    def let_go(self) -> None:
-        """Our own work is done: what came meanwhile is raised now."""
+    def hold(self) -> int:
+        """See the function `hold`."""
+        if self.tries:
+            before, self.held = self.held, self.held + 1
+            return before
+        self.held = 1  # whatever an interrupt of Python's own may have left behind
+        self._ctrl_c = False
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._on_ctrl_c)
+        return 0
+
+    def let_go(self, before: int) -> None:
+        """See the function `let_go`."""
         __tracebackhide__ = True
-        self.held -= 1
-        if not self.held:
-            self.raise_what_came()
+        self.held = before
+        if before:
+            return
+        # `asyncio.run` and IPython look for Python's own handler.
+        if not self.tries and signal.getsignal(signal.SIGINT) == self._on_ctrl_c:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.raise_what_came()
 
     def raise_what_came(self) -> None:
         __tracebackhide__ = True
@@ -158,8 +166,6 @@ def end_main(one: MainTry) -> None:
         tries.remove(one)
     if one.deadline != float("inf"):
         set_timer()
-    if not tries:
-        guard.give_back_ctrl_c()
 
 
 def on_main_thread() -> bool:
@@ -244,18 +250,22 @@ class ThreadTry:
 _thread = _ThreadState()
 
 
-def hold() -> None:
-    """Nothing is raised on this thread from here to `let_go`: our own work is being done."""
+def hold() -> int:
+    """Nothing is raised on this thread from here to `let_go`: our own work is being done.
+
+    Gives what `let_go` has to be given.
+    """
     if threading.get_ident() == _MAIN:
-        guard.held += 1
-        return
+        return guard.hold()
     with _thread.lock:
-        _thread.hold.n += 1
+        before = _thread.hold.n
+        _thread.hold.n = before + 1
         if _thread.innermost is not None:
             _set_async_exc(ctypes.c_ulong(threading.get_ident()), None)
+    return before
 
 
-def let_go() -> None:
+def let_go(before: int) -> None:
     """End of what `hold` began; what came meanwhile is raised now.
 
     Raises:
@@ -263,11 +273,11 @@ def let_go() -> None:
     """
     __tracebackhide__ = True
     if threading.get_ident() == _MAIN:
-        guard.let_go()
+        guard.let_go(before)
         return
     with _thread.lock:
-        _thread.hold.n -= 1
-    if not _thread.hold.n:
+        _thread.hold.n = before
+    if not before:
         raise_what_came()
 
 

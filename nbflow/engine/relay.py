@@ -83,11 +83,11 @@ class Relay:
         """Run it on this thread of `pool`, if it is queued there and has not begun."""
         if not self._ready or pool is not self._pool or is_deeper_than(_INLINE_FRAMES):
             return False
-        interrupts.hold()
+        before = interrupts.hold()
         try:
             self._begin(0)
         finally:
-            interrupts.let_go()
+            interrupts.let_go(before)
         return self.future.is_done
 
     def needs_this_thread(self) -> bool:

@@ -134,7 +134,7 @@ def test_value_with_odd_comparison_and_length_passes_through(colour):
     odd = Odd()
     assert colour.run(colour.task(lambda x: x), odd) is odd
     assert colour.run(colour.flow(lambda x: x), odd) is odd
-    assert colour.task(lambda x: [x]).submit([odd]).result()[0] is odd
+    assert colour.task(lambda x: [x]).submit([odd]).result()[0][0] is odd
 
 
 def test_user_exceptions_of_base_types_are_taken_for_what_they_are(colour):
