@@ -116,4 +116,4 @@ def _rows(table: Any) -> Any:
         table = table[:_TABLE_ROWS]
     elif isinstance(table, dict):
         table = {name: list(column)[:_TABLE_ROWS] for name, column in table.items()}
-    return json.loads(json.dumps(table, default=str))
+    return json.loads(json.dumps(table, default=str), parse_constant=lambda _: None)

@@ -214,7 +214,7 @@ def _policy(
         if policy is not None:
             logger.warning("both cache_policy and cache_key_fn are given; cache_key_fn is used")
         return CacheKeyFnPolicy(key_fn)
-    if storage_key is not None:
+    if storage_key is not None and policy is None:
         return StorageKey(storage_key)
     return None if isinstance(policy, NoCache) else policy
 

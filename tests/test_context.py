@@ -164,7 +164,11 @@ def test_artifacts_are_kept_with_their_run(events):
 
     flow_id, task_id = (run.id for run in events.runs())
     image, link, table, markdown = artifacts()
-    assert (markdown.kind, markdown.data, markdown.description) == ("markdown", "# Report", "all of it")
+    assert (markdown.kind, markdown.data, markdown.description) == (
+        "markdown",
+        "# Report",
+        "all of it",
+    )
     assert table.data == [{"a": 1, "b": "<class 'object'>"}]
     assert link.data == {"link": "https://example.org", "text": "there"}
     assert image.kind == "image"

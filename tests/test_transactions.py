@@ -216,8 +216,9 @@ def test_serializable_transactions_of_one_key_exclude_each_other():
 
 
 def test_serializable_needs_a_key():
-    with pytest.raises(TransactionError, match="needs a key"), transaction(
-        isolation_level=IsolationLevel.SERIALIZABLE
+    with (
+        pytest.raises(TransactionError, match="needs a key"),
+        transaction(isolation_level=IsolationLevel.SERIALIZABLE),
     ):
         pass
 

@@ -31,6 +31,9 @@ _ANIMALS = """
     vole walrus wasp weasel whale wolf wombat wren yak zebra
 """.split()
 
+# The numbers of the module `random` belong to the user, who may have seeded them.
+_random = random.SystemRandom()
+
 
 class _Ids:
     """Version 7 UUIDs as 32 hex digits: they sort by time, which keeps SQLite's inserts sequential.
@@ -59,4 +62,4 @@ new_id = _Ids().new
 
 def friendly_name() -> str:
     """A name people can say, such as 'nimble-falcon'. Not unique."""
-    return f"{random.choice(_ADJECTIVES)}-{random.choice(_ANIMALS)}"
+    return f"{_random.choice(_ADJECTIVES)}-{_random.choice(_ANIMALS)}"

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 #: What `retry_delay_seconds` takes.
 RetryDelay = float | Sequence[float] | Callable[[int], Sequence[float]]
 
+# The numbers of the module `random` belong to the user, who may have seeded them.
+_random = random.SystemRandom()
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -30,7 +33,7 @@ class RetryPolicy:
         if not self.delays_seconds:
             return 0.0
         delay = self.delays_seconds[min(retry, len(self.delays_seconds)) - 1]
-        return delay * (1 + random.random() * self.jitter_factor)
+        return delay * (1 + _random.random() * self.jitter_factor)
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:

@@ -13,9 +13,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
-from nbflow.model.runs import Run
-from nbflow.model.states import FINAL_TYPES, State, StateType
+from nbflow.model.events import Event, RunCreated, StateChanged
+from nbflow.model.states import FINAL_TYPES, StateType
 
 _MESSAGE_LIMIT = 4_000
 _LOG_LIMIT = 100_000
@@ -47,8 +46,37 @@ _INSERT_LINES = """
     FROM json_each(?)"""
 
 
+#: What is to be written of an event: primitive values only. The event itself must not wait in the
+#: queue: it holds the run's result, and by the time it is written the run has moved on.
+Entry = tuple[Any, ...]
+
+_CREATED, _CHANGED, _SAID = range(3)
+
+
+def entry_of(event: Event) -> Entry:
+    """What is to be written of `event`. Called in the publisher's thread."""
+    run = event.run
+    if type(event) is StateChanged:
+        state = event.state
+        kind, message = state.type, state.message[:_MESSAGE_LIMIT]
+        return (
+            _CHANGED, run.id, run.name, kind, state.name, message, run.run_count,
+            run.started_at, state.at if kind in FINAL_TYPES else None, state.at,
+        )  # fmt: skip
+    if type(event) is RunCreated:
+        state = event.state
+        tags = sorted(run.tags) if run.tags else None
+        return (
+            _CREATED, run.id, run.kind, run.spec.name, run.name, run.parent_id, run.flow_run_id,
+            run.created_at, run.scheduled_at, tags, run.inputs, run.upstream or None,
+            state.type, state.name, state.message[:_MESSAGE_LIMIT], state.at,
+        )  # fmt: skip
+    text = event.message[:_LOG_LIMIT]  # type: ignore[union-attr]  # the only kind left
+    return (_SAID, run.id, event.at, event.level, event.logger, text)  # type: ignore[union-attr]
+
+
 class Journal:
-    """Writes batches of events. Used on the store thread only."""
+    """Writes batches of entries. Used on the store thread only."""
 
     def __init__(self, owner_id: str) -> None:
         self._owner_id = owner_id
@@ -59,34 +87,36 @@ class Journal:
         """Number of runs created here that have not ended."""
         return len(self._open)
 
-    def write(self, connection: sqlite3.Connection, events: list[Event]) -> None:
-        """Write `events` in their order, in the caller's transaction."""
+    def write(self, connection: sqlite3.Connection, entries: list[Entry]) -> None:
+        """Write `entries` in their order, in the caller's transaction."""
         created: dict[str, list[Any]] = {}
-        changed: dict[str, list[Any]] = {}
-        lines: list[list[Any]] = []
-        last: dict[str, State] = {}  # of each run, as far as this batch tells
+        changed: dict[str, tuple[Any, ...]] = {}
+        lines: list[tuple[Any, ...]] = []
+        last: dict[str, tuple[StateType, str]] = {}  # of each run, as far as this batch tells
         opened, ended = set[str](), set[str]()
-        for event in events:
-            run = event.run
-            if type(event) is StateChanged:
-                state = event.state
-                lines.append(_state_line(run, state))
-                if not _may_follow(last.get(run.id), state):
+        for entry in entries:
+            what, run_id = entry[:2]
+            if what == _CHANGED:
+                _, _, name, kind, state_name, message, run_count, started_at, ended_at, at = entry
+                lines.append((run_id, at, 0, "", message, state_name, kind))
+                if not _may_follow(last.get(run_id), state_name):
                     continue
-                last[run.id] = state
-                if run.id in created:
-                    created[run.id][12:] = _state_columns(run, state)
+                last[run_id] = kind, state_name
+                columns = (kind, state_name, message, run_count, started_at, ended_at)
+                if run_id in created:
+                    created[run_id][12:] = columns
                 else:
-                    changed[run.id] = [run.id, run.name, *_state_columns(run, state)]
-                if state.type in FINAL_TYPES:
-                    ended.add(run.id)
-            elif type(event) is RunCreated:
-                created[run.id] = self._run_row(run, event.state)
-                lines.append(_state_line(run, event.state))
-                opened.add(run.id)
-            elif type(event) is LogEmitted:
-                text = event.message[:_LOG_LIMIT]
-                lines.append([run.id, event.at, event.level, event.logger, text, None, None])
+                    changed[run_id] = (run_id, name, *columns)
+                if kind in FINAL_TYPES:
+                    ended.add(run_id)
+            elif what == _CREATED:
+                *about, kind, state_name, message, at = entry[1:]
+                about.insert(6, self._owner_id)
+                created[run_id] = [*about, kind, state_name, message, 0, None, None]
+                lines.append((run_id, at, 0, "", message, state_name, kind))
+                opened.add(run_id)
+            else:
+                lines.append((*entry[1:], None, None))
         for sql, rows in (
             (_INSERT_RUNS, created.values()),
             (_UPDATE_RUNS, changed.values()),
@@ -97,41 +127,14 @@ class Journal:
         self._open |= opened
         self._open -= ended
 
-    def _run_row(self, run: Run, state: State) -> list[Any]:
-        return [
-            run.id,
-            run.kind,
-            run.spec.name,
-            run.name,
-            run.parent_id,
-            run.flow_run_id,
-            self._owner_id,
-            run.created_at,
-            run.scheduled_at,
-            sorted(run.tags) if run.tags else None,
-            run.inputs,
-            run.upstream or None,
-            *_state_columns(run, state),
-        ]
 
-
-def _may_follow(last: State | None, state: State) -> bool:
-    if last is None or last.type not in FINAL_TYPES:
+def _may_follow(last: tuple[StateType, str] | None, state_name: str) -> bool:
+    if last is None or last[0] not in FINAL_TYPES:
         return True
-    return last.type is StateType.COMPLETED and state.name == "RolledBack"
+    return last[0] is StateType.COMPLETED and state_name == "RolledBack"
 
 
-def _state_columns(run: Run, state: State) -> list[Any]:
-    ended_at = state.at if state.type in FINAL_TYPES else None
-    message = state.message[:_MESSAGE_LIMIT]
-    return [state.type, state.name, message, run.run_count, run.started_at, ended_at]
-
-
-def _state_line(run: Run, state: State) -> list[Any]:
-    return [run.id, state.at, 0, "", state.message[:_MESSAGE_LIMIT], state.name, state.type]
-
-
-def _dumps(rows: Iterable[list[Any]]) -> str:
+def _dumps(rows: Iterable[Any]) -> str:
     text = json.dumps(list(rows), separators=(",", ":"), default=str, ensure_ascii=False)
     if "\\u0000" in text:
         text = _NUL.sub(r"\1\\u2400", text)

@@ -18,13 +18,13 @@ from nbflow.model.events import Event
 from nbflow.model.records import ArtifactRecord, LimitRecord, LineRecord, RunRecord
 from nbflow.store import keepsakes, limits, owners, queries, requests, results
 from nbflow.store.database import Database, unavailable
-from nbflow.store.journal import Journal
+from nbflow.store.journal import Entry, Journal, entry_of
 from nbflow.store.writer import Backend, Writer
 
 T = TypeVar("T")
 
 
-class Store(Backend[Event]):
+class Store(Backend[Entry]):
     """One process' view of one store folder. Opens it when first used.
 
     Args:
@@ -49,9 +49,7 @@ class Store(Backend[Event]):
         self._database: Database | None = None
         self._owner: owners.Owner | None = None
         self._journal: Journal | None = None
-        self._writer: Writer[Event] = Writer(self)
-        #: Bus subscriber. Returns at once; the row is written by the store thread.
-        self.record = self._writer.post
+        self._writer: Writer[Entry] = Writer(self)
 
     # --- life ---------------------------------------------------------------------------
 
@@ -82,6 +80,10 @@ class Store(Backend[Event]):
     def is_temporary(self) -> bool:
         """Whether it fell back to a folder that goes with the process."""
         return self._temporary is not None
+
+    def record(self, event: Event) -> None:
+        """Bus subscriber. Returns at once; the row is written by the store thread."""
+        self._writer.post(entry_of(event))
 
     def flush(self) -> None:
         """Wait until everything recorded so far is on disk."""
@@ -144,7 +146,7 @@ class Store(Backend[Event]):
         connection.execute("COMMIT")
         return connection
 
-    def write(self, connection: sqlite3.Connection, items: list[Event]) -> None:
+    def write(self, connection: sqlite3.Connection, items: list[Entry]) -> None:
         assert self._journal is not None
         self._journal.write(connection, items)
 

@@ -178,7 +178,9 @@ def test_timed_out_error_names_the_run(runner):
     with pytest.raises(RunTimedOut, match="slow-0"):
         in_flow(
             runner,
-            lambda: task(lambda: time.sleep(60), name="slow", timeout_seconds=0.2).submit().result(),
+            lambda: (
+                task(lambda: time.sleep(60), name="slow", timeout_seconds=0.2).submit().result()
+            ),
         )
 
 

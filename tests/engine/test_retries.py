@@ -86,7 +86,9 @@ def test_waits_are_announced_and_kept(colour, events):
     colour.run(made)
 
     assert time.monotonic() - started >= 0.05
-    (waiting,) = [e.state for e in events.all if getattr(e, "state", None) and e.state.name == "AwaitingRetry"]
+    (waiting,) = [
+        e.state for e in events.all if getattr(e, "state", None) and e.state.name == "AwaitingRetry"
+    ]
     assert waiting.message == "ConnectionError: 0 left; retrying in 0.1 seconds (try 2 of 2)"
     assert waiting.is_scheduled()
 
@@ -129,12 +131,21 @@ def test_waits_follow_the_declared_delays(retries, delay, expected):
 
 
 def test_jitter_stretches_a_wait_up_to_its_factor():
-    random.seed(1)
     policy = RetryPolicy(1, (10.0,), 0.5)
     waits = [policy.wait_before(1) for _ in range(200)]
 
     assert min(waits) >= 10
     assert 14 < max(waits) <= 15
+
+
+def test_users_random_numbers_are_left_alone():
+    def draws():
+        random.seed(7)
+        flow(lambda: task(flaky(1), retries=1, retry_jitter_factor=1)())()
+        return random.random()
+
+    random.seed(7)
+    assert draws() == draws() == random.Random(7).random()
 
 
 def test_condition_decides_with_task_run_and_state(colour):
@@ -147,7 +158,9 @@ def test_condition_decides_with_task_run_and_state(colour):
     def wrong():
         raise KeyError("no use")
 
-    assert colour.run(colour.task(flaky(1), retries=3, retry_condition_fn=condition, name="a")) == "ok"
+    assert (
+        colour.run(colour.task(flaky(1), retries=3, retry_condition_fn=condition, name="a")) == "ok"
+    )
     with pytest.raises(KeyError):
         colour.run(colour.task(wrong, retries=3, retry_condition_fn=condition, name="b"))
     assert asked == [("a", 1, "Failed"), ("b", 1, "Failed")]
