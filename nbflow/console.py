@@ -31,9 +31,9 @@ class Console:
     def on_event(self, event: Event) -> None:
         """Bus subscriber."""
         if type(event) is StateChanged:
-            said = told_of_state(event.run.label, event.state)
-            if said is not None and said[0] >= self._level:
-                self._write(event.state.at, said[0], said[1])
+            level = level_of_state(event.state)
+            if level >= self._level:
+                self._write(event.state.at, level, told_of_state(event.run.label, event.state))
         elif type(event) is LogEmitted:
             if event.echo and event.level >= self._level:
                 self._write(event.at, event.level, f"{event.run.label} - {event.message}")
@@ -63,25 +63,42 @@ def told_of_flow(run: Run) -> str:
     return f"nbflow.engine - Created {kind} run {run.name!r} for flow {run.spec.name!r}"
 
 
-def told_of_state(label: str, state: State) -> tuple[int, str] | None:
-    """Level and text of what is said when a run enters a state; None: nothing."""
-    if state.type in FINAL_TYPES:
-        if state.type is StateType.COMPLETED:
-            return logging.INFO, f"{label} - Finished in state {state.name}()"
-        level = logging.WARNING if state.type is StateType.CANCELLED else logging.ERROR
-        return level, f"{label} - Finished in state {state!r}"
+_STATE_LEVELS = {
+    StateType.COMPLETED: logging.INFO,
+    StateType.FAILED: logging.ERROR,
+    StateType.CRASHED: logging.ERROR,
+    StateType.CANCELLED: logging.WARNING,
+    StateType.CANCELLING: logging.INFO,
+    StateType.PAUSED: logging.INFO,
+}
+_UNSAID = -1
+
+
+def level_of_state(state: State) -> int:
+    """How loudly a state is told of; below every level where it is not worth a line."""
     if state.name == "AwaitingRetry":
-        return logging.WARNING, f"{label} - {_capitalised(state.message)}"
-    if state.type in (StateType.CANCELLING, StateType.PAUSED):
-        return logging.INFO, f"{label} - {state.name}: {state.message}"
-    return None
+        return logging.WARNING
+    return _STATE_LEVELS.get(state.type, _UNSAID)
 
 
-def told_of_line(label: str, line: LineRecord) -> tuple[int, str] | None:
-    """Level and text of a recorded line; None: nothing is said of it."""
+def told_of_state(label: str, state: State) -> str:
+    """What is said when a run enters a state."""
+    if state.type is StateType.COMPLETED:
+        return f"{label} - Finished in state {state.name}()"
+    if state.type in FINAL_TYPES:
+        return f"{label} - Finished in state {state!r}"
+    if state.name == "AwaitingRetry":
+        return f"{label} - {_capitalised(state.message)}"
+    told = f": {state.message}" if state.message else ""
+    return f"{label} - {state.name}{told}"
+
+
+def told_of_line(label: str, line: LineRecord) -> tuple[int, str]:
+    """Level and text of a recorded line."""
     if line.state_name is None or line.state_type is None:
         return line.level, f"{label} - {line.message}"
-    return told_of_state(label, State(line.state_type, line.state_name, line.message))
+    state = State(line.state_type, line.state_name, line.message)
+    return level_of_state(state), told_of_state(label, state)
 
 
 def users_traceback(error: BaseException, filename: str) -> TracebackType | None:

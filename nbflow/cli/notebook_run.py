@@ -136,13 +136,12 @@ class _Follower:
 
     def _print(self, line: LineRecord) -> None:
         label = self._labels.get(line.run_id, line.run_id)
-        told = told_of_line(label, line)
-        if line.state_name == "Running":
-            told = logging.INFO, f"{label} - Running"
-        if line.logger == "traceback":
-            told = None  # the executed notebook holds it, and the error is told below
-        if told is not None:
-            sys.stderr.write(console_line(line.at, *told) + "\n")
+        loudness, told = told_of_line(label, line)
+        if line.state_name == "Running":  # worth a line where a run is followed as it goes
+            loudness = logging.INFO
+        # The executed notebook holds the tracebacks, and the error is told at the end.
+        if loudness >= logging.DEBUG and line.logger != "traceback":
+            sys.stderr.write(console_line(line.at, loudness, told) + "\n")
 
     def _draw(self) -> None:
         """The progress line: one line of the terminal, drawn over and over."""

@@ -130,9 +130,9 @@ def logs(
         return
     labels = {one.id: one.label for one in store.family(record.id)}
     for line in lines:
-        told = told_of_line(labels.get(line.run_id, line.run_id), line)
-        if told is not None and told[0] >= number:
-            typer.echo(console_line(line.at, *told))
+        loudness, told = told_of_line(labels.get(line.run_id, line.run_id), line)
+        if loudness >= number:
+            typer.echo(console_line(line.at, loudness, told))
 
 
 @app.command()

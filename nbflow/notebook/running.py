@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -133,9 +134,9 @@ def _print_log(run: str | None) -> None:
         record = store.find_run(run)
     labels = {one.id: one.label for one in store.family(record.id)}
     for line in store.lines(record.id):
-        told = told_of_line(labels.get(line.run_id, line.run_id), line)
-        if told is not None:
-            print(console_line(line.at, *told))  # noqa: T201  (the answer)
+        loudness, told = told_of_line(labels.get(line.run_id, line.run_id), line)
+        if loudness >= logging.DEBUG:
+            print(console_line(line.at, loudness, told))  # noqa: T201  (the answer)
 
 
 def _common(args: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbflow import wiring
-from nbflow.console import console_line, told_of_state
+from nbflow.console import console_line, level_of_state, told_of_state
 from nbflow.errors import NbflowError
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.runs import Run, RunKind
@@ -120,9 +120,10 @@ class Session:
             if event.echo and event.level >= level:
                 self._print(event.at, event.level, f"{self._label(event.run)} - {event.message}")
         elif type(event) is StateChanged and not self._is_outermost(event.run):
-            told = told_of_state(self._label(event.run), event.state)
-            if told is not None and told[0] >= max(level, logging.WARNING):
-                self._print(event.state.at, *told)
+            loudness = level_of_state(event.state)
+            if loudness >= max(level, logging.WARNING):
+                told = told_of_state(self._label(event.run), event.state)
+                self._print(event.state.at, loudness, told)
 
     def _label(self, run: Run) -> str:
         """As the run itself says, but for the name of a flow run where output has to be stable."""
