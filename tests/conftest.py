@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from nbflow.flows import Flow
 from nbflow.model.events import Event, LogEmitted, StateChanged
 from nbflow.model.runs import Run
 from nbflow.tasks import Task
+
+# A shell starts background jobs with SIGINT ignored, and so would be every child of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
