@@ -24,6 +24,18 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
         kind = "flow_runs" if context.run.kind is RunKind.FLOW else "task_runs"
         super().__init__(_logger(f"nbflow.{kind}"), {_CONTEXT: context})
 
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """As `logging`, but straight to the run's log where nobody else listens: half the cost."""
+        plain = not kwargs and _is_ours_alone(self.logger) and self.logger.isEnabledFor(level)
+        try:
+            text = str(msg) % args if args else str(msg)
+        except Exception:  # arguments by name, or wrong ones: `logging` knows what to do
+            plain = False
+        if not plain:
+            super().log(level, msg, *args, **kwargs)
+            return
+        emit((self.extra or {})[_CONTEXT], level, self.logger.name, text)  # type: ignore[arg-type]
+
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
@@ -61,6 +73,11 @@ def disable_run_logger() -> Iterator[None]:
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled
+
+
+def _is_ours_alone(logger: logging.Logger) -> bool:
+    handlers = logger.handlers
+    return len(handlers) == 1 and type(handlers[0]) is _RunLogHandler and not logger.filters
 
 
 def _logger(name: str) -> logging.Logger:

@@ -386,7 +386,7 @@ def test_timedelta_is_taken_for_seconds(decorator):
     assert made.spec.retry.delays_seconds == (5,)
 
 
-# --- hooks as decorators --------------------------------------------------------------------------
+# --- hooks as decorators ------------------------------------------------------------------------
 
 
 def test_hooks_can_be_added_by_decorator():

@@ -149,7 +149,7 @@ def test_concurrent_runs_each_know_themselves():
     assert asyncio.run(main()) == [(n, n) for n in range(10)]
 
 
-# --- artifacts and variables ----------------------------------------------------------------------
+# --- artifacts and variables --------------------------------------------------------------------
 
 
 def test_artifacts_are_kept_with_their_run(events):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -147,7 +147,7 @@ def test_failure_that_was_looked_at_does_not_fail_the_flow(look):
             with pytest.raises(ValueError):
                 future.result()
         else:
-            future.state  # noqa: B018
+            future.state
             bad.submit(return_state=True)
             assert bad(return_state=True).is_failed()
         return "value"
@@ -194,7 +194,7 @@ def test_failed_body_cancels_what_has_not_begun(events):
     assert all(run.state.is_final() for run in events.runs())
 
 
-# --- subflows -------------------------------------------------------------------------------------
+# --- subflows -----------------------------------------------------------------------------------
 
 
 def test_runs_know_where_they_belong(events):
@@ -276,7 +276,7 @@ def test_recursive_flow_may_share_its_runner():
     assert down(5) == sum(n + 2 for n in range(6))
 
 
-# --- parameters -----------------------------------------------------------------------------------
+# --- parameters ---------------------------------------------------------------------------------
 
 
 @dataclass
@@ -286,7 +286,7 @@ class Point:
 
 def typed(
     n: int = 1,
-    when: datetime.date | None = None,
+    when: dt.date | None = None,
     names: list[str] = (),  # type: ignore[assignment]
     mode: Literal["a", "b"] = "a",
     point: Point | None = None,
@@ -298,7 +298,7 @@ def typed(
 
 CONVERTED = [
     ({"n": "3"}, 0, 3),
-    ({"when": "2024-02-29"}, 1, datetime.date(2024, 2, 29)),
+    ({"when": "2024-02-29"}, 1, dt.date(2024, 2, 29)),
     ({"names": ("a",)}, 2, ["a"]),
     ({"mode": "b"}, 3, "b"),
     ({"point": {"x": "4"}}, 4, Point(4)),
@@ -338,7 +338,7 @@ def test_every_bad_parameter_is_told_at_once():
     def two(a: int, b: int):
         pass
 
-    with pytest.raises(ParameterError, match="'a'.*'b'"):
+    with pytest.raises(ParameterError, match=r"'a'.*'b'"):
         flow(two)("x", "y")
 
 
@@ -426,7 +426,7 @@ print(sorted(heavy & set(sys.modules)))
     assert done.stdout == "[]\n"
 
 
-# --- odds and ends ----------------------------------------------------------------------------------
+# --- odds and ends ------------------------------------------------------------------------------
 
 
 def test_run_names_from_templates_and_functions(colour, events):

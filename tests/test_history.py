@@ -58,7 +58,7 @@ def test_runs_are_newest_first_with_their_facts():
     assert (frame.ended_at >= frame.started_at).all()
     assert abs(frame.created_at.iloc[0] - pd.Timestamp.now("UTC")) < pd.Timedelta(minutes=1)
     assert frame.parent_id.iloc[0] == frame.id.iloc[2]
-    assert frame.inputs.iloc[0] == {"0": 1}
+    assert frame.inputs.iloc[0] == {"n": 1}
 
 
 def test_runs_are_filtered():

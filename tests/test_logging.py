@@ -110,7 +110,7 @@ def test_run_logger_of_a_flow_and_its_concurrent_tasks_do_not_mix(events):
 
 
 def test_run_logger_outside_of_a_run_is_refused():
-    with pytest.raises(NotInRun, match="get_run_logger.*inside one"):
+    with pytest.raises(NotInRun, match=r"get_run_logger.*inside one"):
         get_run_logger()
 
 
@@ -126,7 +126,7 @@ def test_logger_tells_exceptions(events):
     @task
     def work():
         try:
-            1 / 0  # noqa: B018
+            1 / 0
         except ZeroDivisionError:
             get_run_logger().exception("it went wrong")
 
@@ -220,9 +220,10 @@ def test_console_tells_failures_and_retries(capsys):
     task(fails, retries=1, name="t")(return_state=True)
 
     lines = [line.split(" | ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    told = "Task run raised ConnectionError: down"
     assert lines == [
         "WARNING | Task run 't-0' - ConnectionError: down; retrying in 0.0 seconds (try 2 of 2)",
-        "ERROR   | Task run 't-0' - Finished in state Failed('Task run raised ConnectionError: down')",
+        f"ERROR   | Task run 't-0' - Finished in state Failed({told!r})",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The snippets of the article that started nbflow, as they stand there: with another import they run.
+"""The snippets of the article that started nbflow run as they stand there, but for the import.
 
 Only `prefect` is replaced by `nbflow`; what would leave this machine or take its time is replaced
 around them, never in them.
@@ -258,6 +258,7 @@ def test_retries_and_timeouts(monkeypatch, capsys, events):
 
     lines, _ = console(capsys)
     assert waited == [10.0, 10.0]
+    called = "INFO    | Task run 'unreliable_api_call-0'"
     retrying = (
         "WARNING | Task run 'unreliable_api_call-0' - ConnectionError: Simulated network failure"
     )
@@ -265,9 +266,8 @@ def test_retries_and_timeouts(monkeypatch, capsys, events):
         "INFO    | nbflow.engine - Created flow run 'crimson-hawk' for flow 'robust_pipeline'",
         f"{retrying}; retrying in 0.0 seconds (try 2 of 4)",
         f"{retrying}; retrying in 0.0 seconds (try 3 of 4)",
-        "INFO    | Task run 'unreliable_api_call-0' - "
-        "Called https://api.example.com/data successfully",
-        "INFO    | Task run 'unreliable_api_call-0' - Finished in state Completed()",
+        f"{called} - Called https://api.example.com/data successfully",
+        f"{called} - Finished in state Completed()",
         "INFO    | Flow run 'crimson-hawk' - Result: {'status': 'ok'}",
         "INFO    | Flow run 'crimson-hawk' - Finished in state Completed()",
     ]

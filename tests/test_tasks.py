@@ -115,7 +115,7 @@ def test_wait_for_a_failed_run_stops_the_task():
     def both():
         return task(lambda: ran.append(1)).submit(wait_for=[fails.submit()], return_state=True)
 
-    with pytest.raises(UpstreamFailed, match="fails-0.*allow_failure"):
+    with pytest.raises(UpstreamFailed, match=r"fails-0.*allow_failure"):
         both()
     assert ran == []
 
@@ -139,7 +139,7 @@ def test_task_outside_a_flow_is_tracked_too(colour, events):
     assert events.names("alone-0") == ["Running", "Completed"]
 
 
-# --- submit ---------------------------------------------------------------------------------------
+# --- submit -------------------------------------------------------------------------------------
 
 
 def test_submit_works_inside_and_outside_of_flows(colour):
@@ -242,7 +242,7 @@ def test_async_flow_in_a_sync_flow_may_use_async_tasks():
     assert flow(lambda: inner())() == 3
 
 
-# --- map ------------------------------------------------------------------------------------------
+# --- map ----------------------------------------------------------------------------------------
 
 
 def test_map_makes_a_run_per_item_in_order(colour):
@@ -273,7 +273,7 @@ def test_map_refuses_different_lengths_by_name():
     def add(x, y):
         return x + y
 
-    with pytest.raises(MappingError, match="equal length; got x: 2, y: 3.*unmapped"):
+    with pytest.raises(MappingError, match=r"equal length; got x: 2, y: 3.*unmapped"):
         task(add).map([1, 2], [1, 2, 3])
     with pytest.raises(MappingError, match="equal length; got x: 2, y: 1"):
         task(add).map([1, 2], y=[1])

@@ -290,8 +290,9 @@ async def _call_async(
 
 
 def _guard_against_blocking(context: RunContext, timeout_seconds: float | None) -> MainTry | None:
-    """Asyncio's timeout never comes while the coroutine blocks the loop; on the main thread the
-    alarm does. A little later, so that whatever awaits is ended by asyncio itself.
+    """A try that the alarm ends, where asyncio's timeout cannot: the coroutine blocks the loop.
+
+    A little later than that, so that whatever awaits is ended by asyncio itself.
     """
     if timeout_seconds is None or not interrupts.on_main_thread():
         return None

@@ -304,7 +304,7 @@ class Engine:
             scope = FlowScope(run, self._new_runner(spec), self._persists(spec, scope))
         if spec.log_prints is not None:
             log_prints = spec.log_prints
-        run.inputs = describe_arguments(args, kwargs)
+        run.inputs = describe_arguments(args, kwargs, spec.positional)
         if upstream is not None:
             run.upstream = tuple(future.run.id for future in upstream.futures)
         context = RunContext(run, spec, scope, args, kwargs, log_prints)
@@ -327,7 +327,7 @@ class Engine:
             logger.warning("%s of %r failed: %r; a default is used", option, spec.name, error)
             return f"{spec.name}-{context.scope.number(spec.name)}"
 
-    # --- task runners -----------------------------------------------------------------------------
+    # --- task runners ---------------------------------------------------------------------------
 
     def _new_runner(self, spec: FlowSpec) -> TaskRunner:
         """The runner of a new flow run. One that was declared serves every run of the flow."""
@@ -345,7 +345,7 @@ class Engine:
     def _persists(self, spec: FlowSpec, outer: FlowScope) -> bool:
         return outer.persist if spec.persist_result is None else spec.persist_result
 
-    # --- what the protocol asks for -----------------------------------------------------------------
+    # --- what the protocol asks for -------------------------------------------------------------
 
     def publish(self, event: Event) -> None:
         """Tell the bus, all of it or nothing: not between two subscribers, nor inside of one."""
@@ -415,7 +415,7 @@ class Engine:
         """Whether no run of this process is in flight."""
         return not (self.tries or self._scopes or self.outside.unfinished)
 
-    # --- ending and pausing from outside --------------------------------------------------------------
+    # --- ending and pausing from outside --------------------------------------------------------
 
     def cancel(self, run_id: str) -> bool:
         """End a run of this process, with all inside it; False: it is not running here."""

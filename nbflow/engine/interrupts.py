@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from nbflow.errors import Interrupted
@@ -112,7 +112,9 @@ class _MainGuard:
         if self._installed and threading.get_ident() == _MAIN:
             signal.setitimer(signal.ITIMER_REAL, 0)
             if signal.getsignal(signal.SIGALRM) == self._on_alarm:
-                signal.signal(signal.SIGALRM, self._previous or signal.SIG_DFL)
+                # Never the default, which would end the process: an alarm may be on its way.
+                back = self._previous if callable(self._previous) else signal.SIG_IGN
+                signal.signal(signal.SIGALRM, back)
             self._installed = False
 
     def set_timer(self) -> None:
@@ -128,6 +130,8 @@ class _MainGuard:
 
     def ring(self) -> None:
         """Run the handler on the main thread now, interrupting what blocks there."""
+        if not self._installed:
+            return
         with contextlib.suppress(ProcessLookupError, TypeError):
             signal.pthread_kill(_MAIN, signal.SIGALRM)  # type: ignore[arg-type]
 
@@ -338,3 +342,13 @@ def _is_current(task: Any) -> bool:
         return asyncio.current_task(task.get_loop()) is task
     except RuntimeError:
         return False
+
+
+def without_alarm(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback that ends at the line that was interrupted, not in the handler of the signal."""
+    one = trace
+    while one is not None and one.tb_next is not None:
+        if one.tb_next.tb_frame.f_code is _MainGuard._on_alarm.__code__:
+            one.tb_next = None
+        one = one.tb_next
+    return trace

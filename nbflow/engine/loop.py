@@ -63,7 +63,7 @@ class LoopThread:
         context: Context,
         done: Callable[[asyncio.Task[Any]], object],
     ) -> Callable[[], None]:
-        """Run a coroutine; gives a function that cancels it. `done` is called on the loop's thread."""
+        """Run a coroutine; gives a function that cancels it. `done` is called on the loop."""
         loop = self._running()
         tasks: list[asyncio.Task[Any]] = []
         cancelled = threading.Event()

@@ -28,10 +28,10 @@ def flow_parameters(
         ParameterError: They do not fit; names every parameter, its value and the expected type.
     """
     try:
-        bound = inspect.signature(spec.fn).bind(*args, **kwargs)
+        bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
-        signature = inspect.signature(spec.fn)
-        raise ParameterError(f"flow {spec.name!r}: {error}; it takes {signature}") from None
+        takes = f"it takes {spec.signature}"
+        raise ParameterError(f"flow {spec.name!r}: {error}; {takes}") from None
     bound.apply_defaults()
     if spec.validate_parameters:
         hints = _hints(spec.fn)
@@ -46,7 +46,7 @@ def flow_parameters(
 
 
 def _fits_plainly(hint: Any, value: Any) -> bool:
-    return hint is Any or (hint in _PLAIN and type(value) is hint)
+    return hint is Any or hint is object or (hint in _PLAIN and type(value) is hint)
 
 
 def _convert(

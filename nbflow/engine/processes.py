@@ -193,7 +193,7 @@ def _crashed(how: str) -> Outcome:
     return Outcome(None, CrashedRun(how), "Crashed")
 
 
-# --- what crosses ----------------------------------------------------------------------------------
+# --- what crosses -------------------------------------------------------------------------------
 
 
 def _pack(call: Call) -> bytes:

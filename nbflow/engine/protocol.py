@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from nbflow.engine.arguments import Upstream, resolve
 from nbflow.engine.effects import Call, Effect, Offload, Outcome, Sleep, Wait
 from nbflow.engine.futures import TaskFuture, TaskFutureList
+from nbflow.engine.interrupts import without_alarm
 from nbflow.engine.parameters import flow_parameters
 from nbflow.engine.transactions import Transaction
 from nbflow.errors import CancelledRun, FailedRun, Interrupted, RunTimedOut, UpstreamFailed
@@ -156,7 +157,8 @@ def _ended(context: RunContext, outcome: Outcome) -> State:
     what = f"{'flow' if run.kind is RunKind.FLOW else 'task'} run {run.name!r}"
     if outcome.ended == "TimedOut":
         timeout = RunTimedOut(what, spec.timeout_seconds or 0.0)
-        timeout.__traceback__ = error.__traceback__ if error is not None else None
+        if error is not None:
+            timeout.__traceback__ = without_alarm(error.__traceback__)
         return state_named("TimedOut", str(timeout), timeout)
     if outcome.ended == "Cancelled":
         return state_named(
@@ -276,7 +278,12 @@ def _stage(engine: Engine, context: RunContext, transaction: Transaction | None)
 
 
 def _told(error: BaseException | None) -> str:
-    text = "".join(traceback.format_exception_only(error)).strip() if error is not None else ""
+    if error is None:
+        return ""
+    # As a traceback ends, which also copes with texts that raise; but without the module's path.
+    text = "".join(traceback.format_exception_only(error)).strip()
+    module = f"{type(error).__module__}."
+    text = text.removeprefix(module)
     return text if len(text) <= 500 else text[:499] + "…"
 
 

@@ -152,7 +152,7 @@ class Relay:
         if self._take(turn):
             self._pool.submit(partial(self._go_on, outcome))
 
-    # --- parking: each gives the outcome, or None where this thread is not the one to go on --------
+    # --- parking: each gives the outcome, or None where this thread is not the one to go on -----
 
     def _call(self, call: Call) -> Outcome | None:
         if call.context.scope.runner.elsewhere:

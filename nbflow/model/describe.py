@@ -48,11 +48,15 @@ def _describe_small(value: Any) -> Any:
     return [describe(item) for item in items]
 
 
-def describe_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Descriptions by name, or by position where only the function knows the name."""
+def describe_arguments(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], names: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
+    """Descriptions by name: `names` are those of the positional ones; else their position."""
     if not args and not kwargs:
         return None
-    described = {str(position): describe(value) for position, value in enumerate(args)}
+    described = {name: describe(value) for name, value in zip(names, args, strict=False)}
+    for position in range(len(names), len(args)):
+        described[str(position)] = describe(args[position])
     for name, value in kwargs.items():
         described[name] = describe(value)
     return described

@@ -11,7 +11,7 @@ from nbflow.model.states import State
 
 
 class RunCreated(NamedTuple):
-    """A run exists. Its first state is told apart: by the time it is written, `run` has moved on."""
+    """A run exists, in its first state: whoever looks at `run` later finds it in another."""
 
     run: Run
     state: State

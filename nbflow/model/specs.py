@@ -136,6 +136,7 @@ class Spec:
         log_prints: None: as the surrounding run does, then as the settings say.
         persist_result: None: as the surrounding flow does, then as the settings say.
         owner: The `Flow` or `Task` the user holds; handed to hooks.
+        positional: Names of the parameters that can be given by position.
     """
 
     fn: Callable[..., Any]
@@ -151,9 +152,25 @@ class Spec:
     hooks: Hooks = Hooks()
     owner: Any = field(default=None, repr=False, compare=False)
     colour: Colour = field(init=False)
+    positional: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _signatures: list[inspect.Signature] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "colour", colour_of(self.fn))
+        object.__setattr__(self, "positional", _positional_names(self.fn))
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The function's signature; taken when first asked for, as it costs more than a call.
+
+        Raises:
+            ValueError: It is a builtin that has none.
+        """
+        if not self._signatures:
+            self._signatures.append(inspect.signature(self.fn))
+        return self._signatures[0]
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter name, defaults included.
@@ -162,13 +179,21 @@ class Spec:
             TypeError: The arguments do not fit, in Python's own words.
         """
         try:
-            bound = inspect.signature(self.fn).bind(*args, **kwargs)
+            bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}() {error}") from None
         except ValueError:  # a builtin without a signature
             return {str(n): value for n, value in enumerate(args)} | dict(kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
+
+
+def _positional_names(fn: Callable[..., Any]) -> tuple[str, ...]:
+    code = getattr(fn, "__code__", None)
+    if code is None:  # a builtin or a callable object
+        return ()
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
+    return names[1:] if inspect.ismethod(fn) else names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

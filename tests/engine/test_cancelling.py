@@ -221,7 +221,7 @@ def test_cancelling_what_is_not_there_says_so():
     assert wiring.current().engine.cancel("nothing") is False
 
 
-# --- pausing ---------------------------------------------------------------------------------------
+# --- pausing ------------------------------------------------------------------------------------
 
 
 def test_paused_flow_begins_no_task_until_it_is_resumed(events):
@@ -312,12 +312,22 @@ def test_cancel_run_waits_for_the_end(events):
     assert join().name == "Cancelled"
 
 
-# --- interrupts ---------------------------------------------------------------------------------------
+# --- interrupts ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler: a shell starts what is in its background with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 SCRIPT = """
-import os, signal, sys, threading, time
+import signal, time
 from nbflow import flow, task
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @task
 def slow(n):
@@ -357,7 +367,7 @@ def test_ctrl_c_with_hundreds_of_tasks_returns_at_once(tmp_path):
     assert states == ["Cancelled"] * 200
 
 
-def test_ctrl_c_at_any_moment_leaves_no_run_without_end(events):
+def test_ctrl_c_at_any_moment_leaves_no_run_without_end(events, ctrl_c):
     quick = task(name="quick")(lambda: 1)
 
     @flow
@@ -386,7 +396,7 @@ def test_ctrl_c_at_any_moment_leaves_no_run_without_end(events):
     assert task(lambda: flow_run.id)() is None
 
 
-# --- generators -----------------------------------------------------------------------------------------
+# --- generators ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [task, flow], ids=["task", "flow"])

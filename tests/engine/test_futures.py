@@ -42,7 +42,7 @@ def test_result_waits_and_gives_the_value(gate):
 def test_result_with_timeout_raises_and_the_run_goes_on(gate):
     future = task(held(gate), name="slow").submit()
 
-    with pytest.raises(TimeoutError, match="'slow-0' did not end within 0.01 seconds"):
+    with pytest.raises(TimeoutError, match=r"'slow-0' did not end within 0\.01 seconds"):
         future.result(timeout=0.01)
     gate.set()
 

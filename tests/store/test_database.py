@@ -217,7 +217,7 @@ def test_room_on_the_disk_again_and_recording_goes_on(mount):
     assert child.end() == ["3"]
     assert is_intact(home)
     kept = read(home, "SELECT inputs FROM runs WHERE state_name = 'Completed' ORDER BY id")
-    assert [row[0] for row in kept] == ['{"0":1}', '{"0":2}', '{"0":3}']
+    assert [row[0] for row in kept] == ['{"n":1}', '{"n":2}', '{"n":3}']
 
 
 def test_write_ahead_log_stays_small_under_writers(home):

@@ -204,7 +204,7 @@ def test_numbers_that_json_does_not_know_are_kept_as_text(events):
     for value in values:
         f(value)
 
-    inputs = [row["0"] for row in reversed(runs().inputs)]
+    inputs = [row["x"] for row in reversed(runs().inputs)]
     shown = ["nan", "inf", "-inf", "int of 1329 bits"]
     assert inputs == [*shown, "int of 64 bits", 2**63 - 1, ["nan"], {"a": 1e308}]
 
@@ -226,7 +226,7 @@ def test_what_flows_do_is_in_the_journal(home):
     top, first, second = store.family(store.runs(kind=RunKind.FLOW)[0].id)
 
     assert (top.spec_name, top.n_tasks) == ("f", {"Completed": 2})
-    assert (first.tags, first.inputs, first.parent_id) == (["green"], {"0": 1}, top.id)
+    assert (first.tags, first.inputs, first.parent_id) == (["green"], {"x": 1}, top.id)
     assert second.upstream == [first.id]
     told = [line.message for line in store.lines(top.id, states=False)]
     assert told == ["doubling 1", "doubling 2"]
