@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEV := .venv/nbflow-dev
 USER := .venv/nbflow-user
+# Not the executed copies beside them.
+NOTEBOOKS := $(filter-out %.executed.ipynb,$(wildcard notebooks/*.ipynb))
 # Runs of the targets go to a store of their own, not to ~/.nbflow.
 export NBFLOW_HOME ?= $(CURDIR)/.nbflow
 
@@ -15,11 +17,11 @@ test: $(DEV)  ## the whole test suite, without the long versions
 	$(BIN)/pytest -n auto -m "not slow and not reliability"
 	NBFLOW_STABLE_OUTPUT=1 $(BIN)/pytest --nbval tests/notebook/stable.ipynb \
 		--nbval-sanitize-with jupyter-config/nbval-sanitize.cfg -p no:cacheprovider
-	$(BIN)/pytest --nbval-lax notebooks -p no:cacheprovider
+	$(BIN)/pytest --nbval-lax $(NOTEBOOKS) -p no:cacheprovider
 
 test-all: $(DEV)  ## the long versions too
 	$(BIN)/pytest -n auto --timeout 1800
-	$(BIN)/pytest --nbval-lax notebooks -p no:cacheprovider
+	$(BIN)/pytest --nbval-lax $(NOTEBOOKS) -p no:cacheprovider
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .
@@ -27,12 +29,12 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --verify $(NOTEBOOKS)
 
 format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/nbstripout notebooks/*.ipynb
+	$(BIN)/nbstripout $(NOTEBOOKS)
 
 bench: $(DEV)  ## nbflow beside its peers, each in an environment of its own
 	$(BIN)/python -m benchmarks
