@@ -11,6 +11,7 @@ locks of our own that are written in Python taken for ever.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
 import contextlib
 import ctypes
 import signal
@@ -24,6 +25,10 @@ from typing import Any
 from nbflow.errors import Interrupted
 from nbflow.model.runs import Run
 
+# What `signal.signal` and `getsignal` call, after turning numbers into enums and back at ten times
+# the cost: a task call outside of flows does this eight times.
+_set_handler, _handler_of = _signal.signal, _signal.getsignal
+_SIGINT = int(signal.SIGINT)
 _MAIN = threading.main_thread().ident
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _REPEAT_SECONDS = 0.1
@@ -86,8 +91,8 @@ class _MainGuard:
             return before
         self.held = 1  # whatever an interrupt of Python's own may have left behind
         self._ctrl_c = False
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._on_ctrl_c)
+        if _handler_of(_SIGINT) is signal.default_int_handler:
+            _set_handler(_SIGINT, self._on_ctrl_c)
         return 0
 
     def let_go(self, before: int) -> None:
@@ -97,8 +102,8 @@ class _MainGuard:
         if before:
             return
         # `asyncio.run` and IPython look for Python's own handler.
-        if not self.tries and signal.getsignal(signal.SIGINT) == self._on_ctrl_c:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not self.tries and _handler_of(_SIGINT) == self._on_ctrl_c:
+            _set_handler(_SIGINT, signal.default_int_handler)
         self.raise_what_came()
 
     def raise_what_came(self) -> None:

@@ -116,11 +116,11 @@ class LoopThread:
         return self._loop is not None and asyncio._get_running_loop() is self._loop
 
     def close(self) -> None:
-        """Stop the loop. What still runs on it ends with the process."""
+        """Cancel what runs on the loop, and stop it when that has ended. Does not wait."""
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            loop.call_soon_threadsafe(_wind_up, loop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -137,3 +137,15 @@ def _run_and_close(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_forever()
     finally:
         loop.close()
+
+
+def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
+    """A coroutine that is never resumed would end in the garbage collector, in no context."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        ended = asyncio.gather(*tasks, return_exceptions=True)
+        ended.add_done_callback(lambda _: loop.stop())
+    else:
+        loop.stop()

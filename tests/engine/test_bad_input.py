@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import threading
@@ -68,8 +69,12 @@ def test_forked_child_may_run_flows_of_its_own():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
+        # A child that hangs says where, and ends: its parent waits for it.
+        faulthandler.dump_traceback_later(10, exit=True, file=open("/tmp/child.trace", "a"))
         try:
             os.write(write, str(flow(lambda: task(lambda: 3).submit().result())()).encode())
+        except BaseException:
+            import traceback; traceback.print_exc(file=open("/tmp/child.trace", "a"))
         finally:
             os._exit(0)
     os.close(write)

@@ -213,8 +213,10 @@ def test_waiter_that_times_out_leaves_the_awaited_run_alone():
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
     def main():
         box = []
-        waiter = task(lambda: box[0].result(), timeout_seconds=0.1).submit()
+        held = threading.Event()  # the waiter begins when there is something to wait for
+        waiter = task(lambda: held.wait(10) and box[0].result(), timeout_seconds=0.1).submit()
         box.append(awaited.submit())
+        held.set()
         assert waiter.state.is_final() or waiter.exception(10) is not None
         gate.set()
         return box[0].result(10)
