@@ -101,6 +101,19 @@ def told_of_line(label: str, line: LineRecord) -> tuple[int, str]:
     return level_of_state(state), told_of_state(label, state)
 
 
+def duration(seconds: float) -> str:
+    """Seconds for people: `20 ms`, `3.1 s`, `4 min 05 s`, `2 h 03 min`."""
+    if seconds < 0.1:
+        return f"{max(1, round(seconds * 1000))} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
 def users_traceback(error: BaseException, filename: str) -> TracebackType | None:
     """A traceback from the frames of a cell or script on, without nbflow's; None: it has none."""
     frames: list[TracebackType] = []

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nbflow.console import duration
 from nbflow.flow_runs import ask
 from nbflow.model.records import RunRecord, as_utc
 from nbflow.settings import load_settings
@@ -78,10 +79,8 @@ def state_text(record: RunRecord) -> str:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """Seconds for people."""
-    if seconds is None:
-        return ""
-    return f"{seconds:.2f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+    """A duration for people; nothing while there is none."""
+    return "" if seconds is None else duration(seconds)
 
 
 def ago(at: float | None) -> str:

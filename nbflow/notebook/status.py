@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
+from nbflow.console import duration
 from nbflow.model.events import Event, RunCreated, StateChanged
 from nbflow.model.runs import Run, RunKind
 from nbflow.model.states import State, StateType
@@ -132,19 +133,6 @@ class StatusLine:
         if not self._ended:
             self._context.run(self._publish)
             self._tick()
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `20 ms`, `3.1 s`, `4 min 05 s`, `2 h 03 min`."""
-    if seconds < 0.1:
-        return f"{max(1, round(seconds * 1000))} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
 
 
 def _one_line(text: str) -> str:
