@@ -86,14 +86,11 @@ class _MainGuard:
 
     def hold(self) -> int:
         """See the function `hold`."""
-        if self.tries:
-            before, self.held = self.held, self.held + 1
-            return before
-        self.held = 1  # whatever an interrupt of Python's own may have left behind
-        self._ctrl_c = False
-        if _handler_of(_SIGINT) is signal.default_int_handler:
+        before = self.held
+        if not before and not self.tries and _handler_of(_SIGINT) is signal.default_int_handler:
             _set_handler(_SIGINT, self._on_ctrl_c)
-        return 0
+        self.held = before + 1
+        return before
 
     def let_go(self, before: int) -> None:
         """See the function `let_go`."""
@@ -204,6 +201,7 @@ class ThreadTry:
 
     __slots__ = (
         "_begun", "_hold", "_live", "_lock", "_n_held", "_outer", "_thread_id", "ended", "run",
+        "timed",
     )  # fmt: skip
 
     def __init__(self, run: Run) -> None:
@@ -214,7 +212,10 @@ class ThreadTry:
         self._live = True
         self._begun = False
         self._n_held = 0
-        self._outer = _thread.innermost
+        self._outer = outer = _thread.innermost
+        self.timed: bool = run.spec.timeout_seconds is not None or (
+            outer is not None and outer.timed
+        )
         self._thread_id = threading.get_ident()
 
     def begin(self) -> None:
@@ -257,6 +258,11 @@ class ThreadTry:
 
 
 _thread = _ThreadState()
+
+
+def in_timed_try() -> bool:
+    """Whether a deadline may end what this thread, which is not the main one, is doing."""
+    return _thread.innermost is not None and _thread.innermost.timed
 
 
 def hold() -> int:

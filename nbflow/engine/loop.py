@@ -47,7 +47,13 @@ async def in_thread(fn: Callable[[], T], undo: Callable[[T], object] | None = No
     threading.Thread(
         target=copy_context().run, args=(call,), name="nbflow-wait", daemon=True
     ).start()
-    return await answer
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        came_together = answer.done() and not answer.cancelled() and answer.exception() is None
+        if came_together and undo is not None:
+            undo(answer.result())
+        raise
 
 
 class LoopThread:

@@ -83,6 +83,8 @@ class Relay:
         """Run it on this thread of `pool`, if it is queued there and has not begun."""
         if not self._ready or pool is not self._pool or is_deeper_than(_INLINE_FRAMES):
             return False
+        if interrupts.in_timed_try():  # the end of who waits for this run is not its own
+            return False
         before = interrupts.hold()
         try:
             self._begin(0)

@@ -324,8 +324,10 @@ def ctrl_c():
 
 
 SCRIPT = """
-import signal, time
+import faulthandler, signal, time
 from nbflow import flow, task
+
+faulthandler.dump_traceback_later(10, exit=True)  # where it hangs, if it does
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -338,9 +340,10 @@ def main():
     for n in range(200):
         slow.submit(n)
     print("ready", flush=True)
-    time.sleep(30)
+    # In steps: CPython sees a signal only after a sleep that begins while it comes.
+    while True:
+        time.sleep(0.01)
 
-started = None
 try:
     main()
 except KeyboardInterrupt:
@@ -351,9 +354,12 @@ except KeyboardInterrupt:
 def test_ctrl_c_with_hundreds_of_tasks_returns_at_once(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    with (
+        (tmp_path / "stderr").open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process,
+    ):
         assert process.stdout.readline() == "ready\n"
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -381,8 +387,8 @@ def test_ctrl_c_at_any_moment_leaves_no_run_without_end(events, ctrl_c):
             0.005 + n * 0.0003,
             lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT),
         )
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()
             main()
 
     def endless():
