@@ -9,8 +9,9 @@ from dataclasses import replace
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
+from nbflow import wiring
 from nbflow.model.options import check_known
-from nbflow.model.specs import Spec, StateHook
+from nbflow.model.specs import FlowSpec, Spec, StateHook
 from nbflow.tracing import current_trace
 
 P = ParamSpec("P")
@@ -34,7 +35,7 @@ class RunCallable(Generic[P, R, S]):
 
     def __init__(self, fn: Any, spec: S, options: dict[str, Any]) -> None:
         # Not its `__dict__`: a callable object's own attributes would hide those of a task.
-        functools.update_wrapper(self, fn, updated=())  # type: ignore[arg-type]  # any callable
+        functools.update_wrapper(self, fn, updated=())
         # A function handed over already wrapped by @staticmethod or @classmethod binds as that.
         self._binding = type(fn) if isinstance(fn, staticmethod | classmethod) else None
         self._options = options
@@ -69,6 +70,27 @@ class RunCallable(Generic[P, R, S]):
     def timeout_seconds(self) -> float | None:
         return self.spec.timeout_seconds
 
+    def __call__(
+        self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
+    ) -> R:
+        """Run it here and give its value, as calling the function would.
+
+        Args:
+            return_state: Give the final `State` instead, whatever it is.
+            wait_for: Futures that have to end first.
+
+        Raises:
+            ParameterError: The arguments do not fit a flow's type hints.
+            Exception: What the function raised, unwrapped.
+        """
+        __tracebackhide__ = True
+        if current_trace.get() is not None:
+            return self._traced(args, kwargs, wait_for)  # type: ignore[no-any-return]
+        spec = self._fresh().spec
+        return wiring.current().engine.call(  # type: ignore[no-any-return]
+            spec, args, kwargs, return_state=return_state, wait_for=wait_for
+        )
+
     def with_options(self, **options: Any) -> Self:
         """A copy with other options; those not named stay as they are.
 
@@ -96,11 +118,10 @@ class RunCallable(Generic[P, R, S]):
         bound.spec = replace(self.spec, fn=MethodType(self.spec.fn, target), owner=bound)
         return bound
 
-    def _traced(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, is_flow: bool
-    ) -> Any:
+    def _traced(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Any:
         trace = current_trace.get()
         assert trace is not None
+        is_flow = isinstance(self.spec, FlowSpec)
         return trace.call(self.spec.name, (*args, *kwargs.values(), wait_for), is_flow=is_flow)
 
     def _fresh(self) -> Self:

@@ -162,7 +162,9 @@ class AmbiguousRun(NbflowError, LookupError):
 
     def __init__(self, run: str, ids: list[str]) -> None:
         self.run, self.ids = run, ids
-        super().__init__(f"{run!r} fits {len(ids)} runs: {', '.join(ids[:5])}; give more digits")
+        n = str(len(ids)) if len(ids) <= 5 else "more than 5"
+        listed = ", ".join(ids[:5])
+        super().__init__(f"{run!r} fits {n} runs: {listed}; give more digits, or the run's name")
 
 
 # --- limits, transactions, results --------------------------------------------------------
@@ -214,3 +216,18 @@ class NotebookFailed(NbflowError):
     def __init__(self, cell: str, error: str) -> None:
         self.cell, self.error = cell, error
         super().__init__(f"{cell} failed: {error}")
+
+
+class MissingOutput(NbflowError, NameError):
+    """A cell did not write a name it was to write."""
+
+    def __init__(self, missing: list[str], written: tuple[str, ...]) -> None:
+        self.missing, self.written = missing, written
+        super().__init__(
+            f"the cell did not write {', '.join(missing)}, named by --outputs; "
+            f"it writes {', '.join(written) or 'nothing'}"
+        )
+
+
+class CellSyntaxError(NbflowError):
+    """A cell's body is not Python. Not a `SyntaxError`: those IPython shows with all our frames."""

@@ -69,27 +69,6 @@ class Flow(RunCallable[P, R, FlowSpec]):
         )
         super().__init__(fn, spec, {"__fn__": fn, **options})
 
-    def __call__(
-        self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
-    ) -> R:
-        """Run the flow here and give its value, as calling the function would.
-
-        Args:
-            return_state: Give the final `State` instead, whatever it is.
-            wait_for: Futures that have to end first.
-
-        Raises:
-            ParameterError: The arguments do not fit the flow's type hints.
-            Exception: What the function raised, unwrapped.
-        """
-        __tracebackhide__ = True
-        if current_trace.get() is not None:
-            return self._traced(args, kwargs, wait_for, is_flow=True)  # type: ignore[no-any-return]
-        spec = self._fresh().spec
-        return wiring.current().engine.call(  # type: ignore[no-any-return]
-            spec, args, kwargs, return_state=return_state, wait_for=wait_for
-        )
-
     def visualize(self, *args: Any, **kwargs: Any) -> str:
         """The flow as mermaid text: what it calls, and which result goes where.
 

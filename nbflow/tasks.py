@@ -114,26 +114,6 @@ class Task(RunCallable[P, R, TaskSpec]):
         )
         super().__init__(fn, spec, {"__fn__": fn, **options})
 
-    def __call__(
-        self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
-    ) -> R:
-        """Run the task here and give its value, as calling the function would.
-
-        Args:
-            return_state: Give the final `State` instead, whatever it is.
-            wait_for: Futures that have to end first.
-
-        Raises:
-            Exception: What the function raised, unwrapped.
-        """
-        __tracebackhide__ = True
-        if current_trace.get() is not None:
-            return self._traced(args, kwargs, wait_for, is_flow=False)  # type: ignore[no-any-return]
-        spec = self._fresh().spec
-        return wiring.current().engine.call(  # type: ignore[no-any-return]
-            spec, args, kwargs, return_state=return_state, wait_for=wait_for
-        )
-
     @overload
     def submit(
         self: Task[..., Coroutine[Any, Any, T]], *args: Any, wait_for: Any = ..., **kwargs: Any
@@ -149,7 +129,7 @@ class Task(RunCallable[P, R, TaskSpec]):
     ) -> Any:
         """Hand the task to the task runner and give a future at once, in a flow or outside."""
         if current_trace.get() is not None:
-            return self._traced(args, kwargs, wait_for, is_flow=False)
+            return self._traced(args, kwargs, wait_for)
         spec = self._fresh().spec
         future: TaskFuture[Any] = wiring.current().engine.submit(spec, args, kwargs, wait_for)
         if return_state:
@@ -166,7 +146,7 @@ class Task(RunCallable[P, R, TaskSpec]):
             MappingError: There is nothing to iterate over, or the lengths differ.
         """
         if current_trace.get() is not None:
-            return self._traced(args, kwargs, wait_for, is_flow=False)  # type: ignore[no-any-return]
+            return self._traced(args, kwargs, wait_for)  # type: ignore[no-any-return]
         spec = self._fresh().spec
         n, call = expand(spec.bind, args, kwargs)
         engine = wiring.current().engine

@@ -97,9 +97,10 @@ def _call_on_main(
     tries[run_id] = one
     interrupts.begin_main(one)
     token = current_run.set(context)
-    held, interrupts.guard.held = interrupts.guard.held, 0
+    held = interrupts.guard.held
     try:
         try:
+            interrupts.guard.held = 0
             one.armed = True
             if timeout_seconds is not None:
                 interrupts.set_timer()

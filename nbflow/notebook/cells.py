@@ -10,14 +10,10 @@ from types import CodeType
 from typing import Any
 
 from nbflow.analysis.names import CellNames, cell_names
-from nbflow.errors import NbflowError
+from nbflow.errors import MissingOutput
 
 _ABSENT = object()
 _LAST = "_nbflow_last_expression"
-
-
-class MissingOutput(NbflowError, NameError):
-    """A cell did not write a name it was to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +129,7 @@ class CellFunction:
         if self._outputs is not None:
             missing = [name for name in self._outputs if name not in self._namespace]
             if missing:
-                written = ", ".join(self.cell.names.writes) or "nothing"
-                raise MissingOutput(
-                    f"the cell did not write {', '.join(missing)}, named by --outputs; "
-                    f"it writes {written}"
-                )
+                raise MissingOutput(missing, self.cell.names.writes)
             self._restore(before, keep=self._outputs)
         return value
 

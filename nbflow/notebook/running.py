@@ -10,7 +10,7 @@ from IPython.core.error import UsageError
 
 from nbflow import flow_runs, history, wiring
 from nbflow.console import console_line, told_of_line, users_traceback
-from nbflow.errors import NbflowError
+from nbflow.errors import CellSyntaxError, NbflowError
 from nbflow.model.annotations import quote
 from nbflow.model.retries import RetryPolicy
 from nbflow.model.specs import FlowSpec, Spec, TaskSpec
@@ -169,10 +169,6 @@ def _run(
             shown = formatter.get_exception_only(type(error), error)
         _show_instead(error, shown)
         raise
-
-
-class CellSyntaxError(NbflowError):
-    """A cell's body is not Python. Not a `SyntaxError`: those IPython shows with all our frames."""
 
 
 def _compiled(session: Session, source: str, magic_line: str) -> CellCode:
