@@ -20,6 +20,16 @@ _OLDEST_SQLITE = (3, 38)  # the operator ->> and UPDATE ... FROM
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "lustre", "gpfs", "9p", "afs")
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself with the last reference to it: a reader's with the thread that read.
+
+    From Python 3.13 on sqlite3 warns of those that nobody has closed.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Database:
     """One SQLite file. Opening it creates or migrates it.
 
@@ -55,7 +65,11 @@ class Database:
     def connect(self) -> sqlite3.Connection:
         """A new connection, in autocommit: every write opens its own `BEGIN IMMEDIATE`."""
         connection = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self.path,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
         )
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
