@@ -80,11 +80,15 @@ class ThreadPool:
         with self._lock:
             room = limit - (self._n_threads - self._n_lent)
             for _ in range(min(by, room)):
-                self._n_threads += 1
                 self._n_named += 1
-                threading.Thread(
+                thread = threading.Thread(
                     target=self._work, name=f"{self._name}-{self._n_named}", daemon=True
-                ).start()
+                )
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is ending; those there are do the rest
+                    return
+                self._n_threads += 1
 
     def _watch(self) -> None:
         self._watching = True
