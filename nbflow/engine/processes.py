@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
+from nbflow.engine.capture import emit
 from nbflow.engine.effects import Call, Outcome
 from nbflow.engine.runners import Answered, checked_workers
 from nbflow.errors import CrashedRun, NbflowError, NotPicklable, RemoteError
@@ -300,8 +301,6 @@ def _run_packed(payload: bytes) -> bytes:
 
 
 def _unpack(packed: bytes, call: Call) -> Outcome:
-    from nbflow.engine.capture import emit
-
     try:
         value, error, text, lines = pickle.loads(packed)
     except Exception as problem:
