@@ -203,6 +203,10 @@ class Unfingerprintable(NbflowError, TypeError):
         super().__init__(f"a value of type {type_name}{place} has no stable fingerprint")
 
 
+class Unstorable(NbflowError, TypeError):
+    """A value would not come back from storage as what it is."""
+
+
 class ResultUnreadable(NbflowError):
     """A stored result is damaged, unsigned or of another user; it was not unpickled."""
 

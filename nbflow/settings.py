@@ -23,7 +23,11 @@ class Settings:
         log_level: Lowest level shown on the console and kept in a run's log.
         log_prints: Whether `print` inside runs is logged where the flow or task does not say.
         persist_results: Whether results are kept where the flow or task does not say.
+        cache_max_bytes: Size of all kept results above which those used longest ago are dropped.
+        cache_max_age_seconds: Age above which a kept result is dropped; None: none is too old.
+        verify_buffers: Whether the memory of kept arrays is checked whenever one is used.
         max_threads: Size of the default thread pool.
+        cache_min_seconds: With `%autotask`, a cell that takes less is run each time.
         stable_output: Show no times, ids or names that differ from run to run (for nbval).
         parent_run: Id of the flow run that this process' runs belong to; set by `nbflow run`.
     """
@@ -32,7 +36,11 @@ class Settings:
     log_level: str = "INFO"
     log_prints: bool = False
     persist_results: bool = False
+    cache_max_bytes: int = 10_000_000_000
+    cache_max_age_seconds: float | None = None
+    verify_buffers: bool = True
     max_threads: int = 32
+    cache_min_seconds: float = 0.01
     stable_output: bool = False
     parent_run: str = ""
 
@@ -75,6 +83,11 @@ def _convert(raw: object, default: Any) -> Any:
     if isinstance(default, int):
         try:
             return max(1, int(str(raw)))
+        except ValueError:
+            return default
+    if default is None or isinstance(default, float):  # seconds; None: no limit
+        try:
+            return max(0.0, float(str(raw)))
         except ValueError:
             return default
     return type(default)(raw) if isinstance(default, str) else Path(str(raw))

@@ -29,9 +29,10 @@ class Wiring:
         self.bus = EventBus()
         self.store = Store(settings.home, self.handle)
         self.limits = Limits(self.store)
+        self.results = Results(self.store)
         self.engine = Engine(
             self.bus,
-            Results(self.store),
+            self.results,
             self.limits,
             flush=self.store.flush,
             max_threads=settings.max_threads,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import nbflow
-from nbflow.cli import limits, runs
+from nbflow.cli import cache, limits, runs
 from nbflow.cli.shared import acting_on_run
 from nbflow.console import users_traceback
 from nbflow.errors import NbflowError
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(runs.app, name="runs")
+app.add_typer(cache.app, name="cache")
 app.add_typer(limits.app, name="concurrency-limit")
 app.add_typer(limits.app, name="gcl", hidden=True)  # the other name Prefect's users know
 
@@ -39,16 +40,27 @@ def run(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Where the executed notebook goes.")
     ] = None,
+    autotask: Annotated[
+        bool,
+        typer.Option("--autotask", help="Reuse what cells left before, where that is safe."),
+    ] = False,
+    allow_errors: Annotated[
+        bool, typer.Option("--allow-errors", help="Go on after cells that raise.")
+    ] = False,
 ) -> None:
     """Run a notebook in a fresh kernel, or a flow of a Python file."""
     parameters = parse_parameters(param or [])
     if target.partition(":")[0].endswith(".ipynb"):
         from nbflow.cli.notebook_run import run_and_show
 
-        code = run_and_show(target, parameters, output)
+        code = run_and_show(
+            target, parameters, output, autotask=autotask, allow_errors=allow_errors
+        )
     else:
         if output is not None:
             raise typer.BadParameter("--output is for notebooks; a flow writes none")
+        if autotask or allow_errors:
+            raise typer.BadParameter("--autotask and --allow-errors are for notebooks")
         code = _run_flow(target, parameters)
     raise typer.Exit(code)
 

@@ -14,7 +14,8 @@ import typer
 from nbflow import wiring
 from nbflow.cli.shared import print_table, seconds_text, state_text
 from nbflow.console import console_line, told_of_line
-from nbflow.deploy.notebooks import CellProgress, executed_copy, run_notebook
+from nbflow.deploy.notebook_client import CellFacts, CellProgress
+from nbflow.deploy.notebooks import executed_copy, run_notebook
 from nbflow.errors import NbflowError
 from nbflow.model.records import LineRecord
 from nbflow.store.store import Store
@@ -22,20 +23,33 @@ from nbflow.store.store import Store
 _POLL_SECONDS = 0.1
 
 
-def run_and_show(notebook: str, parameters: dict[str, Any], output: str | None) -> int:
-    """Run a notebook, showing states, logs and progress as they come; gives the exit code."""
+def run_and_show(
+    notebook: str,
+    parameters: dict[str, Any],
+    output: str | None,
+    *,
+    autotask: bool = False,
+    allow_errors: bool = False,
+) -> int:
+    """Run a notebook, showing states, logs and progress as they come; gives the exit code.
+
+    It is 0 only if no cell failed, whether or not errors are allowed.
+    """
     path = Path(notebook)
     target = executed_copy(path) if output is None else Path(output)
     follower = _Follower(wiring.current())
+    code, failure = 0, ""
     try:
         run_notebook(
             path,
             parameters=parameters,
             output=target,
+            autotask=autotask,
+            allow_errors=allow_errors,
             progress=follower.cell,
+            obtained=follower.cell_obtained,
             began=follower.follow,
         )
-        code, failure = 0, ""
     except KeyboardInterrupt:
         code, failure = 130, "interrupted"
     except NbflowError as error:
@@ -45,17 +59,64 @@ def run_and_show(notebook: str, parameters: dict[str, Any], output: str | None) 
     finally:
         follower.finish()
     follower.print_table()
+    if summary := follower.tally.text():
+        typer.echo(f"\n{summary}")
     if target.exists():
         typer.echo(f"\nexecuted notebook: {target}")
+    if not code and follower.tally.n_unexpected:
+        code, failure = 1, failed_text(follower.tally.n_unexpected)
     if failure:
         sys.stderr.write(f"nbflow: {failure}\n")
     return code
+
+
+def failed_text(n: int) -> str:
+    """`1 cell failed`, `3 cells failed`."""
+    return "1 cell failed" if n == 1 else f"{n} cells failed"
+
+
+class CellTally:
+    """How many cells of a notebook run were obtained in which way.
+
+    Attributes:
+        n_unexpected: Cells that failed though the notebook does not say that they raise.
+    """
+
+    def __init__(self) -> None:
+        self.n_unexpected = 0
+        self._n_cells = 0
+        self._counts: dict[str, int] = {}
+        self._saved_seconds = 0.0
+
+    def add(self, place: CellProgress, facts: CellFacts) -> None:
+        """Count a cell."""
+        self._n_cells = place.n_cells
+        self._counts[facts.status] = self._counts.get(facts.status, 0) + 1
+        self.n_unexpected += facts.status == "failed" and not facts.is_expected
+        if facts.status == "cached":
+            self._saved_seconds += facts.seconds
+
+    @property
+    def n_cached(self) -> int:
+        """Cells that were not run."""
+        return self._counts.get("cached", 0)
+
+    def text(self) -> str:
+        """`12 cells: 8 cached (saved 41.0 s), 3 run, 1 uncached`; empty: nothing was told."""
+        cached = f"cached (saved {seconds_text(self._saved_seconds)})"
+        words = {"cached": cached, "completed": "run", "uncached": "uncached", "failed": "failed"}
+        parts = [f"{n} {words[status]}" for status in words if (n := self._counts.get(status))]
+        cells = "1 cell" if self._n_cells == 1 else f"{self._n_cells} cells"
+        return f"{cells}: {', '.join(parts)}" if parts else ""
 
 
 class _Follower:
     """Prints the lines of one flow run and of all inside it, whichever process writes them.
 
     The tasks run in the notebook's kernel; the store is where this process hears of them.
+
+    Attributes:
+        tally: How its cells were obtained.
     """
 
     def __init__(self, connected: wiring.Wiring) -> None:
@@ -64,6 +125,7 @@ class _Follower:
         self._seq = 0
         self._labels: dict[str, str] = {}
         self._progress = ""
+        self.tally = CellTally()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -87,6 +149,16 @@ class _Follower:
             self._progress = f"cell {progress.number} of {progress.n_cells}: {progress.title}"
             if not sys.stderr.isatty():
                 sys.stderr.write(f"-- {self._progress}\n")
+
+    def cell_obtained(self, place: CellProgress, facts: CellFacts) -> None:
+        """A cell has ended, and how it came by its outputs is known."""
+        with self._lock:
+            self.tally.add(place, facts)
+            if facts.status == "cached":
+                told = f"cached (saved {seconds_text(facts.seconds)})"
+                self._progress = f"cell {place.number} of {place.n_cells}: {told}"
+                if not sys.stderr.isatty():
+                    sys.stderr.write(f"-- {self._progress}\n")
 
     def finish(self) -> None:
         """The run has ended: print what is left."""
@@ -148,7 +220,9 @@ class _Follower:
         if sys.stderr.isatty():
             elapsed = seconds_text(time.monotonic() - self._began_at)
             with self._lock:
-                sys.stderr.write(f"\r\x1b[K{self._progress} · {elapsed}")
+                n_cached = self.tally.n_cached
+                cached = f" · {n_cached} cached" if n_cached else ""
+                sys.stderr.write(f"\r\x1b[K{self._progress}{cached} · {elapsed}")
                 sys.stderr.flush()
 
     def _clear(self) -> None:

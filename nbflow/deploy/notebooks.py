@@ -9,42 +9,21 @@ import secrets
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.kernelspec import NoSuchKernel
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode, from_dict, read, write
 from nbformat.v4 import new_code_cell
 from nbformat.warnings import MissingIDFieldWarning
 
 from nbflow import wiring
 from nbflow.context import running
+from nbflow.deploy.notebook_client import CellRunner, Obtained, Progress
 from nbflow.errors import NbflowError, NotebookFailed
 from nbflow.flows import Flow
 from nbflow.settings import child_environment
 
 _PARAMETERS, _INJECTED = "parameters", "injected-parameters"
-
-
-@dataclass(frozen=True, slots=True)
-class CellProgress:
-    """Where a notebook run stands.
-
-    Attributes:
-        number: The code cell that begins, from 1 on.
-        n_cells: Code cells in all.
-        title: What the cell begins with.
-    """
-
-    number: int
-    n_cells: int
-    title: str
-
-
-Progress = Callable[[CellProgress], object]
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -93,7 +72,10 @@ def run_notebook(
     *,
     parameters: Mapping[str, Any] | None = None,
     output: Path | None = None,
+    autotask: bool = False,
+    allow_errors: bool = False,
     progress: Progress = lambda _: None,
+    obtained: Obtained = lambda _place, _facts: None,
     began: Callable[[str], object] = lambda _: None,
 ) -> Path:
     """Run a notebook in a fresh kernel as a flow run; gives the path of the executed copy.
@@ -104,15 +86,29 @@ def run_notebook(
     Args:
         parameters: Values for the names of its `parameters` cell, or for new ones.
         output: Where the copy goes; default: beside the notebook, as NAME.executed.ipynb.
+        autotask: Make every cell a task, as `%autotask on` does: one whose source and inputs are
+            as they were is not run again, where that is safe. How each cell was obtained is
+            in the copy's cell metadata: `nbflow: {status, reason, seconds, key}`.
+        allow_errors: Go on after cells that raise. The flow run is Failed all the same.
         progress: Called before each code cell.
+        obtained: Called after each code cell that failed or told how it was obtained.
         began: Called with the id of the flow run.
 
     Raises:
-        NotebookFailed: A cell raised; names it.
+        NotebookFailed: A cell raised, and errors are not allowed; names it.
         NbflowError: The notebook cannot be read, or its kernel died.
     """
     notebook = with_parameters(read_notebook(path), parameters or {})
     target = output or executed_copy(path)
+    runner = CellRunner(
+        notebook,
+        path.parent,
+        autotask=autotask,
+        allow_errors=allow_errors,
+        save=lambda: _write(notebook, target),
+        progress=progress,
+        obtained=obtained,
+    )
 
     def execute(**_parameters: Any) -> Path:
         context = running("run_notebook()")
@@ -120,12 +116,16 @@ def run_notebook(
         environment = child_environment(
             home=str(wiring.current().store.folder), parent_run=context.run.id
         )
-        client = _Client(notebook, target, path.parent, progress)
-        client.run(environment)
+        runner.run(environment)
         return target
 
     flow: Flow[..., Path] = Flow(execute, name=path.stem, validate_parameters=False)
-    return flow(**dict(parameters or {}))
+    try:
+        return flow(**dict(parameters or {}))
+    except NotebookFailed:
+        if not allow_errors:
+            raise
+        return target
 
 
 def executed_copy(path: Path) -> Path:
@@ -133,75 +133,19 @@ def executed_copy(path: Path) -> Path:
     return path.with_name(f"{path.stem}.executed.ipynb")
 
 
-class _Client(NotebookClient):
-    """nbclient, with the copy on disk kept up to date and errors in our words."""
-
-    def __init__(
-        self, notebook: NotebookNode, target: Path, folder: Path, progress: Progress
-    ) -> None:
-        super().__init__(
-            notebook,
-            timeout=None,
-            kernel_name=_kernel_name(notebook),
-            # ipykernel's warning that loopback is not encrypted would stand in every log.
-            extra_arguments=["--IPKernelApp.log_level=40"] if _is_python(notebook) else [],
-            resources={"metadata": {"path": str(folder.resolve())}},
-        )
-        self._target = target
-        self._progress = progress
-        self._n_begun = 0
-        self._n_cells = sum(_runs(cell) for cell in notebook.cells)
-
-    def run(self, environment: Mapping[str, str]) -> None:
-        """Execute all cells. The kernel gets the environment given.
-
-        Raises:
-            NotebookFailed, NbflowError: As `run_notebook`.
-        """
-        self._save()
-        try:
-            # Our own keyword of nbclient's: whatever it does not know goes to the kernel's start.
-            self.execute(env=dict(environment))
-        except CellExecutionError as error:
-            raise NotebookFailed(self._failed_cell(), f"{error.ename}: {error.evalue}") from None
-        except DeadKernelError:
-            cell = self._failed_cell()
-            raise NbflowError(f"the kernel died in {cell}; it may have run out of memory") from None
-        except NoSuchKernel as error:
-            raise NbflowError(
-                f"there is no kernel {error.name!r} on this machine, which the notebook asks for; "
-                "`jupyter kernelspec list` shows those there are"
-            ) from None
-        finally:
-            self._save()
-
-    async def async_execute_cell(self, cell: NotebookNode, *args: Any, **kwargs: Any) -> Any:
-        if _runs(cell):
-            self._n_begun += 1
-            self._progress(CellProgress(self._n_begun, self._n_cells, title(cell)))
-        try:
-            return await super().async_execute_cell(cell, *args, **kwargs)
-        finally:
-            self._save()
-
-    def _failed_cell(self) -> str:
-        cells = [cell for cell in self.nb.cells if _runs(cell)]
-        cell = cells[self._n_begun - 1] if self._n_begun else None
-        named = f" ({title(cell)})" if cell is not None else ""
-        return f"cell {self._n_begun} of {self._n_cells}{named}"
-
-    def _save(self) -> None:
-        temporary = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}")
-        try:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w", encoding="utf-8") as file:
-                write(self.nb, file)
-            os.replace(temporary, self._target)
-        except OSError as error:
-            raise NbflowError(f"cannot write the executed notebook: {error}") from None
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+def _write(notebook: NotebookNode, target: Path) -> None:
+    """Write a notebook under a temporary name, then rename it."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            write(notebook, file)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise NbflowError(f"cannot write the executed notebook: {error}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _check_parameter(name: str, value: Any) -> None:
@@ -214,27 +158,3 @@ def _check_parameter(name: str, value: Any) -> None:
             f"the parameter {name!r} = {value!r} cannot be written into the notebook; "
             "give text, numbers, True, False, None, or lists and dicts of them"
         ) from None
-
-
-def title(cell: NotebookNode) -> str:
-    """What a cell begins with, for people: its magic's line or its first line of code."""
-    lines = [line.strip() for line in cell.source.splitlines()]
-    first = next((line for line in lines if line and not line.startswith("#")), "")
-    return first if len(first) <= 60 else f"{first[:59]}…"
-
-
-def _runs(cell: NotebookNode) -> bool:
-    return bool(cell.cell_type == "code" and cell.source.strip())
-
-
-def _kernel_name(notebook: NotebookNode) -> str:
-    """The notebook's kernel; for Python the one of this interpreter, whatever its name there."""
-    if _is_python(notebook):
-        return "python3"
-    return str(notebook.metadata.kernelspec.name)
-
-
-def _is_python(notebook: NotebookNode) -> bool:
-    spec = notebook.metadata.get("kernelspec", {})
-    known = spec.get("language") or notebook.metadata.get("language_info", {}).get("name", "python")
-    return bool(known == "python")

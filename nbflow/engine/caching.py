@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbflow.errors import Unfingerprintable
-from nbflow.model.specs import CacheSubject, TaskSpec
+from nbflow.model.specs import CacheSubject, Keeper, TaskSpec
 from nbflow.model.states import Deferred, State
+from nbflow.results.claims import Claim
 from nbflow.results.policies import DEFAULT
 from nbflow.results.results import Hit, Results
 
@@ -22,15 +23,20 @@ _warned: set[tuple[str, str]] = set()
 
 @dataclass(slots=True)
 class CachePlan:
-    """How one task run deals with the cache. Both methods do blocking work."""
+    """How one task run deals with the cache. `lookup` and `save` do blocking work."""
 
     results: Results
     spec: TaskSpec
     key: str | None = None
     began_at: float = 0.0
+    claim: Claim | None = None
 
     def lookup(self, context: RunContext) -> Hit | None:
-        """The kept result that may stand in for the run, if there is one."""
+        """The kept result that may stand in for the run, if there is one.
+
+        Waits while another run computes it. None: this run is the one to compute it; it holds the
+        claim until `release`, which comes by itself at the latest when the run's protocol ends.
+        """
         self.began_at = time.time()
         options = self.spec.results
         subject = CacheSubject(
@@ -45,7 +51,25 @@ class CachePlan:
             return None
         if self.key is None or options.refresh:
             return None
-        return self.results.lookup(self.key, options.serializer)
+        run = context.run
+
+        def is_over() -> bool:
+            return run.state.is_final()
+
+        found = self.results.lookup_or_claim(
+            self.key,
+            options.serializer,
+            run_id=run.id,
+            parent_id=run.parent_id,
+            is_over=is_over,
+        )
+        self.began_at = time.time()
+        if isinstance(found, Hit):
+            return found
+        self.claim = found
+        if is_over():  # it was cancelled, and nobody waits for this thread
+            self.release()
+        return None
 
     def save(self, context: RunContext, state: State) -> State:
         """Keep the run's result. Gives the state to enter: with the value, or a way to it."""
@@ -65,14 +89,25 @@ class CachePlan:
         except Exception as error:
             _warn_once(self.spec.name, error)
             return state
+        finally:
+            self.release()
         if options.in_memory:
             return state
         return state.with_data(Deferred(self.results.loader(self.key, options.serializer)))
 
+    def release(self) -> None:
+        """Let another run compute the result; again: nothing happens."""
+        claim, self.claim = self.claim, None
+        if claim is not None:
+            claim.release()
 
-def plan(results: Results, context: RunContext) -> CachePlan | None:
+
+def plan(results: Results, context: RunContext) -> Keeper | None:
     """The plan for a task run; None: its results are not kept."""
     spec: Any = context.spec
+    if spec.results.keeper is not None:
+        keeper: Keeper = spec.results.keeper
+        return keeper
     persist = spec.persist_result
     if persist is None:
         persist = spec.results.policy is not None or context.scope.persist

@@ -22,11 +22,10 @@ from nbflow.engine.parameters import flow_parameters
 from nbflow.engine.transactions import Transaction
 from nbflow.errors import CancelledRun, FailedRun, Interrupted, RunTimedOut, UpstreamFailed
 from nbflow.model.runs import RunKind
-from nbflow.model.specs import FlowSpec, TaskSpec
+from nbflow.model.specs import FlowSpec, Keeper, TaskSpec
 from nbflow.model.states import State, StateType, state_named
 
 if TYPE_CHECKING:
-    from nbflow.engine.caching import CachePlan
     from nbflow.engine.context import RunContext
     from nbflow.engine.engine import Engine, Lease
 
@@ -41,7 +40,7 @@ def task_run(
     engine: Engine,
     context: RunContext,
     upstream: Upstream | None,
-    cache: CachePlan | None,
+    cache: Keeper | None,
     transaction: Transaction | None,
 ) -> Protocol:
     """One task run: upstream, cache, limits, tries, result."""
@@ -68,7 +67,8 @@ def task_run(
         if outcome.error is not None:
             return enter(run, _ended(context, outcome))
         if outcome.value is not None:
-            return enter(run, State(_COMPLETED, "Cached", "", outcome.value.value))
+            hit = outcome.value
+            return enter(run, State(_COMPLETED, "Cached", hit.message, hit.value))
     lease = None
     if run.tags:
         outcome = yield Offload(partial(engine.limits.acquire_for_tags, run), _release)

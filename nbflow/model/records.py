@@ -109,6 +109,32 @@ class ArtifactRecord:
     updated_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A kept result, without its value. All `_at` are seconds since the epoch.
+
+    Attributes:
+        group: By which entries of one family are found; None: of no family.
+        expires_at: When it is no longer used; None: never.
+        used_at: Of its last hit, or of its making.
+        seconds: How long it took to make.
+        seconds_saved: What its hits have saved so far.
+        run_id: The run that made it.
+    """
+
+    key: str
+    task_name: str
+    group: str | None
+    size_bytes: int
+    created_at: float
+    expires_at: float | None
+    used_at: float
+    hits: int
+    seconds: float
+    seconds_saved: float
+    run_id: str
+
+
 def as_utc(at: float | None) -> datetime | None:
     """Epoch seconds as an aware UTC datetime."""
     return None if at is None else datetime.fromtimestamp(at, UTC)

@@ -104,11 +104,22 @@ class Hooks:
         )
 
 
+class Keeper(Protocol):
+    """Finds a task run's result and keeps it, in place of the cache that keys on arguments.
+
+    Both are called once per run, with the run's context, and may block.
+    """
+
+    def lookup(self, context: Any) -> Any: ...
+    def save(self, context: Any, state: State) -> State: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultOptions:
     """Where and whether a task's result is kept.
 
     Attributes:
+        keeper: Of one run only: does all this in its own way, whatever the other fields say.
         policy: Computes the cache key; None: the result is not looked up.
         expiration_seconds: Age at which a kept result is no longer used; None: never.
         refresh: Run even if there is a result, and replace it.
@@ -123,6 +134,7 @@ class ResultOptions:
     storage_key: str | None = None
     serializer: Serializer | None = None
     in_memory: bool = True
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from nbflow.analysis.names import CellNames, cell_names
 from nbflow.errors import MissingOutput
 
 _ABSENT = object()
-_LAST = "_nbflow_last_expression"
+_LAST = "__nbflow_last_expression__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class CellCode:
 
     Attributes:
         source: As the user wrote it.
+        transformed: As Python, with the magic's line as a comment above it.
         filename: What its traceback names it by.
         result_name: See `result_name`.
         is_async: Whether it awaits at top level.
     """
 
     source: str
+    transformed: str
     filename: str
     names: CellNames
     code: CodeType
@@ -47,6 +49,15 @@ def compile_cell(shell: Any, source: str, magic_line: str) -> CellCode:
     transformed = f"# {magic_line.strip()}\n" + shell.transform_cell(source)
     # Registers the text with linecache, so that tracebacks show it as `Cell In[n]`.
     filename = shell.compile.cache(transformed, shell.execution_count - 1)
+    return cell_code(source, transformed, filename)
+
+
+def cell_code(source: str, transformed: str, filename: str) -> CellCode:
+    """The code of a cell whose text linecache knows as `filename`.
+
+    Raises:
+        SyntaxError: It is not Python.
+    """
     tree = ast.parse(transformed, filename)
     names = cell_names(transformed)
     if tree.body and isinstance(last := tree.body[-1], ast.Expr):
@@ -54,7 +65,7 @@ def compile_cell(shell: Any, source: str, magic_line: str) -> CellCode:
         tree.body[-1] = ast.fix_missing_locations(ast.copy_location(assignment, last))
     code = compile(tree, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     is_async = bool(code.co_flags & inspect.CO_COROUTINE)
-    return CellCode(source, filename, names, code, is_async, result_name(transformed))
+    return CellCode(source, transformed, filename, names, code, is_async, result_name(transformed))
 
 
 def result_name(source: str) -> str | None:
@@ -82,6 +93,8 @@ class CellFunction:
     Args:
         outputs: The only names to keep; None: every name it binds.
         undo: Whether a failed run leaves no name behind. Not for flows, whose tasks are the units.
+        alone: Whether no other cell runs at the same time; if not, only names that the cell's
+            source tells are its own.
     """
 
     def __init__(
@@ -91,8 +104,10 @@ class CellFunction:
         outputs: tuple[str, ...] | None = None,
         *,
         undo: bool = True,
+        alone: bool = True,
     ) -> None:
         self.cell = cell
+        self._own = None if alone else {*cell.names.writes, *cell.names.deletes}
         self._namespace = namespace
         self._outputs = outputs
         self._undo = undo
@@ -140,8 +155,13 @@ class CellFunction:
         if not self._undo:
             return
         for name in list(namespace):
-            if name not in before and name not in keep and not name.startswith("__"):
+            is_new = name not in before and not name.startswith("__")
+            if is_new and name not in keep and self._is_own(name):
                 del namespace[name]
         for name, value in before.items():
-            if name not in keep and namespace.get(name, _ABSENT) is not value:
+            is_changed = namespace.get(name, _ABSENT) is not value
+            if is_changed and name not in keep and self._is_own(name):
                 namespace[name] = value
+
+    def _is_own(self, name: str) -> bool:
+        return self._own is None or name in self._own

@@ -16,7 +16,7 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from nbflow.notebook import running
-from nbflow.notebook.parsing import count, delays, parse, seconds
+from nbflow.notebook.parsing import count, delays, parse, period, seconds
 
 if TYPE_CHECKING:
     from nbflow.notebook.session import Session
@@ -45,11 +45,19 @@ class NbflowMagics(Magics):
     @argument("--after", metavar="TASKS", help="Task cells that must have completed, as a,b.")
     @argument("--inputs", metavar="NAMES", help="Names the cell needs; default: those it reads.")
     @argument("--outputs", metavar="NAMES", help="The only names to keep; default: all it writes.")
+    @argument(
+        "--cache",
+        action="store_true",
+        help="Remember it though it reads the clock, the network or the like.",
+    )
+    @argument("--no-cache", action="store_true", help="Run it each time.")
+    @argument("--refresh", action="store_true", help="Run it now, and replace what is kept.")
+    @argument("--expires", type=period, metavar="TIME", help="Use what is kept for 1h, 2d, ...")
     @argument("--quiet", action="store_true", help="Show no status line.")
     @output_can_be_silenced
     @line_cell_magic
     def task(self, line: str, cell: str | None = None) -> Any:
-        """Run this cell as a task: tracked, retried, timed and logged."""
+        """Run this cell as a task: tracked, retried, timed, logged and remembered."""
         __tracebackhide__ = True
         args = parse(self.task, line)
         if args is None:
@@ -81,17 +89,35 @@ class NbflowMagics(Magics):
 
     @no_var_expand
     @magic_arguments()
+    @argument("state", nargs="?", choices=["on", "off"], help="Default: tell which it is.")
+    @line_magic
+    def autotask(self, line: str) -> None:
+        """Make every cell that is run from now on a task, remembered where that is surely right."""
+        args = parse(self.autotask, line)
+        if args is not None and args.state is not None:
+            self._session.autotask(on=args.state == "on")
+        elif args is not None:
+            print("on" if self._session.is_autotask else "off")  # noqa: T201  (the answer)
+
+    @no_var_expand
+    @magic_arguments()
     @argument(
         "what",
         nargs="?",
         default="runs",
-        choices=["runs", "logs", "tasks", "cancel", "pause", "resume"],
+        choices=["runs", "logs", "tasks", "cache", "cancel", "pause", "resume"],
         help="What to show or do; default: runs.",
     )
-    @argument("run", nargs="?", help="A run's name or id; default for logs: the newest run.")
+    @argument(
+        "run",
+        nargs="?",
+        help="A run's name or id; default for logs: the newest run. "
+        "For cache: a task, or rm TASK, clear, why TASK.",
+    )
+    @argument("task", nargs="?", help="For cache rm and cache why: the task.")
     @argument("--limit", type=count, default=20, metavar="N", help="How many runs to show.")
     @line_magic
     def nbflow(self, line: str) -> Any:
-        """Look at the recorded runs and their logs, or end one."""
+        """Look at the recorded runs, their logs and what is kept, or end a run."""
         args = parse(self.nbflow, line)
         return None if args is None else running.answer(self._session, args)

@@ -23,6 +23,7 @@ from IPython.utils import capture
 
 from nbflow.engine.capture import _text, emit
 from nbflow.engine.context import RunContext, current_run
+from nbflow.notebook.recording import Recorder, recorder
 
 T = TypeVar("T")
 Undo = Callable[[], None]
@@ -42,8 +43,9 @@ class OutputRouter:
         self._lines = _Lines()
         self._undo: list[Undo] = []
         for name in ("stdout", "stderr"):
-            self._undo.append(_watch_stream(name, self._lines.write))
+            self._undo.append(_watch_stream(name, self._written))
         self._undo.append(_watch_displays(shell, self._displayed))
+        self._undo.append(_watch_results(shell))
         self._undo.append(_watch_logging())
         self._undo.append(_keep_captures_apart(shell.display_pub))
         self._undo.append(_pass_context_to_threads())
@@ -57,11 +59,24 @@ class OutputRouter:
         """The run is over: log the line it did not end."""
         self._lines.flush(run_id)
 
-    def _displayed(self, data: Any) -> None:
+    def _written(self, stream: str, text: str) -> bool:
+        """Gives whether the text is to be shown now."""
+        found = _recorder()
+        if found is not None and text:
+            found.stream(stream, text)
+        self._lines.write(stream, text)
+        return found is None or not found.holds
+
+    def _displayed(self, data: Any, metadata: Any, transient: Any, *, update: bool) -> bool:
+        """Gives whether the bundle is to be shown now."""
+        found = _recorder()
+        if found is not None:
+            found.display(data, metadata, transient, update=update)
         context = _watched_run()
         text = data.get("text/plain") if isinstance(data, dict) else None
-        if context is not None and text:
+        if context is not None and text and not update:
             emit(context, logging.INFO, "display", str(text), echo=False)
+        return found is None or not found.holds
 
 
 @contextmanager
@@ -86,6 +101,10 @@ def _look_up(variable: ContextVar[T]) -> T:
 
 def _watched_run() -> RunContext | None:
     return None if _muted.get() else _look_up(current_run)
+
+
+def _recorder() -> Recorder | None:
+    return None if _muted.get() else _look_up(recorder)
 
 
 class _Lines:
@@ -133,7 +152,11 @@ def _as_drawn(line: str) -> str:
     return line[line.rstrip("\r").rfind("\r") + 1 :]
 
 
-def _watch_stream(name: str, write: Callable[[str, str], None]) -> Undo:
+#: Called with a stream's name and a text; tells whether the stream is to get it.
+Write = Callable[[str, str], bool]
+
+
+def _watch_stream(name: str, write: Write) -> Undo:
     """Have `write(name, text)` called with everything written to a standard stream."""
     stream = getattr(sys, name)
     base = type(stream)
@@ -154,7 +177,7 @@ def _watch_stream(name: str, write: Callable[[str, str], None]) -> Undo:
     return undo
 
 
-def _watched_class(base: type, name: str, write: Callable[[str, str], None]) -> type:
+def _watched_class(base: type, name: str, write: Write) -> type:
     class Watched(base):
         """A stream whose `write` is a data descriptor.
 
@@ -167,7 +190,8 @@ def _watched_class(base: type, name: str, write: Callable[[str, str], None]) -> 
             inner = self.__dict__.get("_nbflow_inner") or functools.partial(base.write, self)  # type: ignore[attr-defined]
 
             def watched(text: str, *args: Any, **kwargs: Any) -> int:
-                write(name, text)
+                if not write(name, text):
+                    return len(text)
                 with unwatched():  # `_tee` calls the `write` it found, which is this one again
                     written: int = inner(text, *args, **kwargs)
                 return written
@@ -195,13 +219,14 @@ def _watched_class(base: type, name: str, write: Callable[[str, str], None]) -> 
 class _StreamProxy:
     """Stands in for a stream whose class cannot be changed."""
 
-    def __init__(self, stream: Any, name: str, write: Callable[[str, str], None]) -> None:
+    def __init__(self, stream: Any, name: str, write: Write) -> None:
         self._stream = stream
         self._name = name
         self._write = write
 
     def write(self, text: str) -> int:
-        self._write(self._name, text)
+        if not self._write(self._name, text):
+            return len(text)
         written: int = self._stream.write(text)
         return written
 
@@ -213,7 +238,7 @@ class _StreamProxy:
         return getattr(self._stream, name)
 
 
-def _replace_stream(name: str, stream: Any, write: Callable[[str, str], None]) -> Undo:
+def _replace_stream(name: str, stream: Any, write: Write) -> Undo:
     proxy = _StreamProxy(stream, name, write)
     setattr(sys, name, proxy)
 
@@ -224,25 +249,60 @@ def _replace_stream(name: str, stream: Any, write: Callable[[str, str], None]) -
     return undo
 
 
-def _watch_displays(shell: Any, displayed: Callable[[Any], None]) -> Undo:
-    """Have `displayed(data)` called with every bundle that is displayed."""
+def _watch_displays(shell: Any, displayed: Callable[..., bool]) -> Undo:
+    """Have `displayed` called with everything that is displayed, updated or cleared."""
     publisher = shell.display_pub
-    inner = publisher.publish
+    inner, inner_clear = publisher.publish, publisher.clear_output
 
     @functools.wraps(inner)
-    def publish(data: Any, *args: Any, **kwargs: Any) -> None:
-        if not kwargs.get("update"):
-            displayed(data)
-        inner(data, *args, **kwargs)
+    def publish(data: Any, metadata: Any = None, *args: Any, **kwargs: Any) -> None:
+        update = bool(kwargs.get("update"))
+        if displayed(data, metadata, kwargs.get("transient"), update=update):
+            inner(data, metadata, *args, **kwargs)
 
-    before = publisher.__dict__.get("publish")
-    publisher.__dict__["publish"] = publish
+    @functools.wraps(inner_clear)
+    def clear_output(wait: bool = False) -> None:
+        found = _recorder()
+        if found is not None:
+            found.clear(wait=wait)
+        if found is None or not found.holds:
+            inner_clear(wait)
+
+    return _replaced(publisher, publish=publish, clear_output=clear_output)
+
+
+def _watch_results(shell: Any) -> Undo:
+    """Have the recorder told of the value of a cell's last expression, and of how it is shown."""
+    hook = shell.displayhook
+    inner, inner_update = hook.write_format_data, hook.update_user_ns
+
+    @functools.wraps(inner)
+    def write_format_data(format_dict: Any, md_dict: Any = None) -> None:
+        if (found := _recorder()) is not None:
+            found.result(format_dict, md_dict)
+        inner(format_dict, md_dict)
+
+    @functools.wraps(inner_update)
+    def update_user_ns(result: Any) -> None:
+        if (found := _recorder()) is not None:
+            found.value(result)
+        inner_update(result)
+
+    return _replaced(hook, write_format_data=write_format_data, update_user_ns=update_user_ns)
+
+
+def _replaced(owner: Any, **methods: Any) -> Undo:
+    """Put functions in the place of methods of one object."""
+    # Not setattr: traitlets and IPython's own wrappers look at the attribute.
+    before = {name: owner.__dict__.get(name) for name in methods}
+    owner.__dict__.update(methods)
 
     def undo() -> None:
-        if publisher.__dict__.get("publish") is publish:
-            del publisher.__dict__["publish"]
-            if before is not None:
-                publisher.__dict__["publish"] = before
+        for name, method in methods.items():
+            if owner.__dict__.get(name) is method:
+                del owner.__dict__[name]
+                if before[name] is not None:
+                    owner.__dict__[name] = before[name]
 
     return undo
 

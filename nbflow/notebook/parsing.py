@@ -56,6 +56,21 @@ def seconds(text: str) -> float:
     return value
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def period(text: str) -> float:
+    """`"90"`, `"30m"`, `"1h"`, `"2d"` as seconds, for `argparse`."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    try:
+        value = float(number) * _UNITS[unit]
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90, 30m, 1h or 2d")
+    return value
+
+
 def delays(text: str) -> list[float]:
     """`"1,2,4"` as [1.0, 2.0, 4.0], for `argparse`."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -11,11 +12,15 @@ from IPython.core.error import UsageError
 from nbflow import flow_runs, history, wiring
 from nbflow.console import console_line, told_of_line, users_traceback
 from nbflow.errors import CellSyntaxError, NbflowError
+from nbflow.memo.cells import cell_of
 from nbflow.model.annotations import quote
 from nbflow.model.retries import RetryPolicy
-from nbflow.model.specs import FlowSpec, Spec, TaskSpec
+from nbflow.model.specs import FlowSpec, ResultOptions, Spec, TaskSpec
+from nbflow.notebook import caching
 from nbflow.notebook.cells import CellCode, CellFunction, compile_cell
 from nbflow.notebook.parsing import names
+from nbflow.notebook.recording import flush_figures
+from nbflow.notebook.remembering import CellKeeper
 from nbflow.notebook.task_cells import TaskCell
 
 if TYPE_CHECKING:
@@ -26,8 +31,7 @@ def run_task_cell(session: Session, magic_line: str, source: str, args: Any) -> 
     """Run a cell as a task in the user's namespace; gives its last expression's value."""
     __tracebackhide__ = True
     cell = _compiled(session, source, magic_line)
-    name = args.name or cell.result_name or f"cell-{session.shell.execution_count}"
-    task_cell = session.task_cells[name] = TaskCell(name, cell, args)
+    task_cell = session.register(args.name or cell.result_name or "", cell, args, magic_line)
     return rerun(session, task_cell)
 
 
@@ -49,15 +53,75 @@ def rerun(session: Session, task_cell: TaskCell) -> Any:
         for name in declared or cell.names.reads
         if name in namespace
     }
+    spec, _ = spec_of(session, task_cell)
+    return _run(session, spec, inputs, cell, quiet=args.quiet)
+
+
+def spec_of(
+    session: Session,
+    task_cell: TaskCell,
+    *,
+    refresh: bool = False,
+    holds: bool = False,
+    alone: bool = True,
+) -> tuple[TaskSpec, CellKeeper]:
+    """One execution of a task cell: what the engine runs, and what remembers it.
+
+    Args:
+        refresh: Run it though it is remembered.
+        holds, alone: See `CellKeeper`.
+    """
+    cell, args = task_cell.cell, task_cell.options
     outputs = names(args.outputs) or None
+    facts = cell_of(
+        task_cell.name,
+        cell.transformed,
+        cell.names,
+        cell.code,
+        cell.filename,
+        inputs=names(args.inputs),
+        outputs=outputs,
+    )
+    keeper = CellKeeper(
+        session,
+        facts,
+        reason="--no-cache" if args.no_cache else "",
+        forced=args.cache,
+        refresh=refresh or args.refresh,
+        expiration_seconds=args.expires,
+        returns_last=True,
+        holds=holds,
+        alone=alone,
+    )
+    task_cell.obtained = keeper.obtained
+    fn = CellFunction(cell, session.shell.user_ns, outputs, alone=alone).function()
     spec = TaskSpec(
-        fn=CellFunction(cell, namespace, outputs).function(),
+        fn=_kept(fn, keeper, is_async=cell.is_async),
         name=task_cell.name,
         owner=task_cell,
         description=cell.source,
+        results=ResultOptions(keeper=keeper),
         **_common(args),
     )
-    return _run(session, spec, inputs, cell, quiet=args.quiet)
+    return spec, keeper
+
+
+def _kept(fn: Callable[..., Any], keeper: CellKeeper, *, is_async: bool) -> Callable[..., Any]:
+    """A cell's function, watched and recorded by its keeper."""
+
+    def run(**inputs: Any) -> Any:
+        with keeper.running():
+            value = fn(**inputs)
+            flush_figures()
+        return value
+
+    async def run_async(**inputs: Any) -> Any:
+        with keeper.running():
+            value = await fn(**inputs)
+            flush_figures()
+        return value
+
+    return run_async if is_async else run
 
 
 def run_flow_cell(session: Session, magic_line: str, source: str, args: Any) -> Any:
@@ -111,6 +175,8 @@ def answer(session: Session, args: Any) -> Any:
             return frame
         if args.what == "logs":
             return _print_log(args.run)
+        if args.what == "cache":
+            return _answer_cache(session, args.run, args.task)
         if args.run is None:
             raise UsageError(f"%nbflow {args.what} needs a run: its name or id (see %nbflow runs)")
         record = flow_runs.ask(args.run, args.what)
@@ -119,6 +185,17 @@ def answer(session: Session, args: Any) -> Any:
         return print(f"{record.label}{told}")  # noqa: T201  (the answer)
     except NbflowError as error:
         raise UsageError(str(error)) from None
+
+
+def _answer_cache(session: Session, verb: str | None, task: str | None) -> Any:
+    if verb == "clear":
+        return print(caching.clear(session))  # noqa: T201  (the answer)
+    if verb in ("rm", "why"):
+        if task is None:
+            raise UsageError(f"%nbflow cache {verb} needs the name of a task")
+        told = caching.forget(session, task) if verb == "rm" else caching.why(session, task)
+        return print(told)  # noqa: T201  (the answer)
+    return caching.table(session, verb)
 
 
 def _print_log(run: str | None) -> None:

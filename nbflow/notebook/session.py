@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import sys
 from collections.abc import Callable
@@ -15,10 +16,15 @@ from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.runs import Run, RunKind
 from nbflow.model.specs import Spec
 from nbflow.model.states import FINAL_TYPES
+from nbflow.memo.memory import CellMemory
 from nbflow.notebook import running
+from nbflow.notebook.autotask import Autotask
+from nbflow.notebook.cells import CellCode
 from nbflow.notebook.completion import complete
 from nbflow.notebook.magics import NbflowMagics
 from nbflow.notebook.output import OutputRouter, unwatched
+from nbflow.notebook.obtaining import Obtained
+from nbflow.notebook.shells import injected_names, shell_probes
 from nbflow.notebook.status import StatusLine
 from nbflow.notebook.task_cells import TaskCell
 
@@ -31,18 +37,23 @@ class Session:
     Attributes:
         task_cells: Cells that were run as tasks, by name.
         quiet: The spec, if any, whose run shows no status line.
+        obtained: How the cells that were run as tasks got their results, in order.
     """
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.task_cells: dict[str, TaskCell] = {}
         self.quiet: Spec | None = None
+        self.obtained: list[Obtained] = []
+        self._memory: CellMemory | None = None
+        self._cell_id = ""
+        self._autotask: Autotask | None = None
         self._undo: list[Undo] = []
         self._statuses: dict[str, StatusLine] = {}
         self._wiring: wiring.Wiring | None = None
         self._router: OutputRouter | None = None
-        magics = NbflowMagics(shell, self)
-        self._undo.append(_register(shell, magics))
+        self.magics = NbflowMagics(shell, self)
+        self._undo.append(_register(shell, self.magics))
         matcher = complete(self)
         shell.Completer.custom_matchers.append(matcher)
         self._undo.append(lambda: shell.Completer.custom_matchers.remove(matcher))
@@ -54,6 +65,68 @@ class Session:
         """Take everything out of the shell again."""
         while self._undo:
             self._undo.pop()()
+
+    def register(self, name: str, cell: CellCode, options: Any, line: str = "") -> TaskCell:
+        """Take note of a cell that is about to run as a task; gives it a name if it has none.
+
+        A cell that was run before keeps its place, whatever its name is now. Cells of one name are
+        one task, unless the front end tells them apart and the name was not chosen by the user.
+        """
+        known = self.task_cells
+        same = [one for one in known.values() if self._cell_id and one.cell_id == self._cell_id]
+        if not name:
+            name = same[0].name if same else f"cell-{self.shell.execution_count}"
+        if not getattr(options, "name", None):
+            name = self._free_name(name)
+        made = TaskCell(name, cell, options, line, self._cell_id)
+        for old in same:
+            if old.name != name:
+                self.task_cells = {
+                    (name if key == old.name else key): one for key, one in self.task_cells.items()
+                }
+        self.task_cells[name] = made
+        return made
+
+    def _free_name(self, name: str) -> str:
+        """The name, with a number if another cell has it."""
+        for number in itertools.count(1):
+            wanted = name if number == 1 else f"{name}-{number}"
+            found = self.task_cells.get(wanted)
+            if found is None or not self._cell_id or found.cell_id in ("", self._cell_id):
+                return wanted
+        raise AssertionError
+
+    @property
+    def memory(self) -> CellMemory:
+        """What this notebook's cells remember."""
+        results = self.watch().results
+        if self._memory is None or self._memory.results is not results:
+            self._memory = CellMemory(
+                results,
+                self.shell.user_ns,
+                probes=shell_probes(self.shell),
+                is_injected=injected_names(self.shell),
+            )
+        return self._memory
+
+    @property
+    def cache_min_seconds(self) -> float:
+        """See `Settings`."""
+        return self.watch().settings.cache_min_seconds
+
+    @property
+    def is_autotask(self) -> bool:
+        """Whether every cell that is run is a task."""
+        return self._autotask is not None
+
+    def autotask(self, *, on: bool) -> None:
+        """Whether every cell that is run from now on is a task."""
+        if on and self._autotask is None:
+            self._autotask = Autotask(self)
+            self._undo.append(lambda: self.autotask(on=False))
+        elif not on and self._autotask is not None:
+            self._autotask.close()
+            self._autotask = None
 
     def watch(self) -> wiring.Wiring:
         """This process' wiring, with its runs shown in the notebook rather than as log lines."""
@@ -70,7 +143,8 @@ class Session:
             self._undo.append(self._close_router)
         return current
 
-    def _pre_run_cell(self, _: Any) -> None:
+    def _pre_run_cell(self, info: Any) -> None:
+        self._cell_id = getattr(info, "cell_id", None) or ""
         self.watch()
 
     def _close_router(self) -> None:
@@ -177,6 +251,12 @@ def close_in(shell: Any) -> None:
     if session is not None:
         session.close()
         wiring.close_if_idle()
+
+
+def obtained_json() -> str:
+    """How the newest cell got its results, as JSON for `nbflow run`; empty: there is none."""
+    newest = [session.obtained[-1] for session in _sessions.values() if session.obtained]
+    return newest[-1].to_json() if newest else ""
 
 
 def cell(name: str) -> Callable[[], Any]:

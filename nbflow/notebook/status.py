@@ -82,6 +82,9 @@ class StatusLine:
         parts = [f"{SHAPES.get(state.name, '·')} {self._title()}", self._how(state)]
         if counts := self._counts():
             parts.append(counts.strip(" ()"))
+        obtained = getattr(run.spec.owner, "obtained", None)
+        if state.is_completed() and obtained is not None and obtained.status == "uncached":
+            parts.append(f"not cached: {_one_line(obtained.reason)}")
         return " · ".join(part for part in parts if part)
 
     def _title(self) -> str:
@@ -90,6 +93,8 @@ class StatusLine:
 
     def _how(self, state: State) -> str:
         run = self._run
+        if state.name == "Cached" and state.message:
+            return state.message
         if run.started_at is None:
             return state.name
         seconds = (run.ended_at or time.time()) - run.started_at

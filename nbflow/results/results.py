@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
-import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from nbflow.errors import ResultUnreadable
-from nbflow.model.specs import Serializer
-from nbflow.results.serializers import NAMED, PickleSerializer
+from nbflow.model.records import ResultRecord
+from nbflow.results.claims import Claim, Claims
+from nbflow.results.entries import Draft, open_entry
+from nbflow.results.files import ResultFiles
+from nbflow.results.serializers import NAMED, AnySerializer, PickleSerializer, dump, load
 from nbflow.results.signing import Signer
-from nbflow.store.results import ResultRow
+from nbflow.store.results import Removed, ResultRow
 
 logger = logging.getLogger(__name__)
 
 # SQLite reads small blobs faster than the file system opens files; the cross-over is near 20 KB.
 _INLINE_BYTES = 16 << 10
-_SEPARATOR = b"\n"
+# How often the size of all results is looked at: when this part of the limit was written.
+_COUNTED_SHARE = 1 / 64
 
 
 class ResultIndex(Protocol):
@@ -31,26 +34,63 @@ class ResultIndex(Protocol):
 
     @property
     def folder(self) -> Path: ...
-    def put_result(self, row: ResultRow) -> None: ...
+    def put_result(self, row: ResultRow) -> str | None: ...
     def get_result(self, key: str) -> ResultRow | None: ...
-    def drop_result(self, key: str) -> None: ...
+    def use_result(self, key: str, seconds: float) -> None: ...
+    def drop_result(self, row: ResultRow) -> None: ...
+    def list_results(self, **filters: str | None) -> list[ResultRecord]: ...
+    def forget_results(
+        self, *, key: str | None, task_name: str | None, run_id: str | None
+    ) -> Removed: ...
+    def prune_results(self, *, max_bytes: int, oldest_at: float | None) -> Removed: ...
+    def result_bytes(self) -> int: ...
+    def result_files(self) -> set[str]: ...
+    def ancestors(self, run_id: str) -> set[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A kept result that may be used."""
+    """A kept result that may be used.
+
+    Attributes:
+        seconds: How long it took to make.
+        message: For the state of the run that it stands in for.
+    """
 
     value: Any
     created_at: float
     seconds: float
+    size_bytes: int
+    message: str = ""
 
 
 class Results:
-    """The results of one store folder."""
+    """The results of one store folder.
 
-    def __init__(self, index: ResultIndex) -> None:
+    Args:
+        max_bytes: Size of all results above which those used longest ago are dropped.
+        max_age_seconds: Age above which a result is not used; None: none is too old.
+        verify_buffers: Whether the memory of arrays is checked too whenever a result is used.
+    """
+
+    def __init__(
+        self,
+        index: ResultIndex,
+        *,
+        max_bytes: int = 10_000_000_000,
+        max_age_seconds: float | None = None,
+        verify_buffers: bool = True,
+    ) -> None:
         self._index = index
-        self._signer: Signer | None = None
+        self._max_bytes = max_bytes
+        self._max_age_seconds = max_age_seconds
+        self._verify_buffers = verify_buffers
+        self._lock = threading.Lock()
+        self._opened: tuple[Signer, ResultFiles, Claims] | None = None
+        self._uncounted_bytes: float | None = None  # written since the size was last looked at
+        self._reported: set[str] = set()
+
+    # --- keeping ----------------------------------------------------------------------------
 
     def save(
         self,
@@ -61,92 +101,279 @@ class Results:
         run_id: str,
         seconds: float,
         expiration_seconds: float | None = None,
-        serializer: Serializer | None = None,
-    ) -> None:
-        """Keep a value under `key`. Returns when it is on disk.
+        serializer: AnySerializer | None = None,
+        group: str | None = None,
+    ) -> int:
+        """Keep a value under `key`; gives the bytes it takes. Returns when it is on disk.
+
+        Args:
+            seconds: How long it took to make.
+            group: By which the entries of one family are found, see `entries`.
 
         Raises:
             Exception: The value cannot be serialized, in the serializer's own words.
+            OSError, StoreUnavailable: It cannot be written; what was kept before still is.
         """
         chosen = serializer or PickleSerializer()
-        payload = chosen.name.encode() + _SEPARATOR + chosen.dumps(value)
-        entry = self._sign().seal(key, payload)
-        file = None
-        if len(entry) > _INLINE_BYTES:
-            file = hashlib.blake2b(key.encode(), digest_size=16).hexdigest() + ".result"
-            self._write_file(file, entry)
+        signer, files, _ = self._open()
+        draft = Draft(chosen.name, *dump(chosen, value))
+        entry = file = None
+        if draft.size_bytes <= _INLINE_BYTES:
+            entry = draft.whole(signer, key)
+        else:
+            file = files.write(draft, signer, key)
         now = time.time()
-        expires_at = None if expiration_seconds is None else now + expiration_seconds
-        self._index.put_result(
-            ResultRow(
-                key=key,
-                size_bytes=len(entry),
-                entry=None if file else entry,
-                file=file,
-                created_at=now,
-                expires_at=expires_at,
-                task_name=task_name,
-                run_id=run_id,
-                seconds=seconds,
-            )
+        row = ResultRow(
+            key=key,
+            size_bytes=draft.size_bytes,
+            entry=entry,
+            file=file,
+            created_at=now,
+            expires_at=None if expiration_seconds is None else now + expiration_seconds,
+            task_name=task_name,
+            run_id=run_id,
+            seconds=seconds,
+            group=group,
         )
+        try:
+            replaced = self._index.put_result(row)
+        except BaseException:
+            files.remove([file] if file else [])
+            raise
+        files.remove([replaced] if replaced else [])
+        self._make_room(draft.size_bytes)
+        return draft.size_bytes
 
-    def lookup(self, key: str, serializer: Serializer | None = None) -> Hit | None:
-        """The result under `key`, if there is one that has not expired and is intact.
+    # --- finding ----------------------------------------------------------------------------
 
-        A damaged one is forgotten and reported once; the task then simply runs.
+    def lookup(self, key: str, serializer: AnySerializer | None = None) -> Hit | None:
+        """The result under `key`, if there is one that is neither too old nor damaged.
+
+        A damaged one is forgotten and reported once; the task then simply runs. Never raises.
         """
-        task_name = ""
+        row = None
         try:
             row = self._index.get_result(key)
-            if row is None or (row.expires_at is not None and row.expires_at <= time.time()):
+            if row is None or self._is_too_old(row):
                 return None
-            task_name = row.task_name
-            entry = row.entry if row.file is None else self._read_file(row.file)
-            name, _, data = self._sign().open(key, entry or b"").partition(_SEPARATOR)
-            reader = serializer or NAMED.get(name.decode()) or PickleSerializer()
-            if reader.name != name.decode():
-                return None  # kept with another serializer: written anew with the one asked for
-            return Hit(reader.loads(data), row.created_at, row.seconds)
+            return self._use(row, serializer)
+        except FileNotFoundError:
+            assert row is not None
+            return self._look_again(row, serializer)
         except Exception as error:
-            logger.warning("the kept result of task %r is not used: %s", task_name, error)
-            with contextlib.suppress(Exception):  # a store that fails may not stop the task
-                self._index.drop_result(key)
+            self._report(key, row, error)
             return None
 
-    def loader(self, key: str, serializer: Serializer | None) -> Callable[[], Any]:
+    def claim(self, key: str, run_id: str = "") -> Claim | None:
+        """The right to compute the result under `key`; None: a run has it. Does not wait."""
+        return self._open()[2].take(key, run_id)
+
+    def lookup_or_claim(
+        self,
+        key: str,
+        serializer: AnySerializer | None = None,
+        *,
+        run_id: str = "",
+        parent_id: str | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Hit | Claim | None:
+        """The result under `key`, or the right to compute it. Waits while another computes it.
+
+        Args:
+            run_id: The run that wants it.
+            parent_id: The run around that one: a run does not wait for one that it is inside of.
+            is_over: Whether the wait is in vain, as the run was cancelled meanwhile.
+
+        Returns:
+            None: Compute it without a claim. Who computed it failed, and all that waited go on
+            together; or the wait is in vain; or it would be for ever.
+        """
+        if (hit := self.lookup(key, serializer)) is not None:
+            return hit
+        try:
+            claims = self._open()[2]
+            claim = claims.take(key, run_id)
+        except Exception as error:  # the store cannot be used: the task runs all the same
+            logger.debug("no claim on a result: %s", error)
+            return None
+        if claim is not None:
+            return self._unless_kept(key, serializer, claim)
+        bell: SimpleQueue[None] = SimpleQueue()
+        claims.bells.add(bell)
+        try:
+            holder = ""
+            while not is_over():
+                claim = claims.take(key, run_id)
+                if claim is not None:
+                    return self._unless_kept(key, serializer, claim)
+                before, holder = holder, claims.holder(key) or holder
+                if holder != before:
+                    if before:
+                        return self.lookup(key, serializer)
+                    if parent_id is not None and holder in self._index.ancestors(parent_id):
+                        return None
+                claims.wait(bell)
+        finally:
+            claims.bells.discard(bell)
+        return None
+
+    def loader(self, key: str, serializer: AnySerializer | None) -> Callable[[], Any]:
         """A function that reads the value back when it is asked for."""
 
-        def load() -> Any:
+        def load_value() -> Any:
             hit = self.lookup(key, serializer)
             if hit is None:
                 raise ResultUnreadable(f"the result under {key!r} is no longer there")
             return hit.value
 
-        return load
+        return load_value
 
-    def _sign(self) -> Signer:
-        if self._signer is None:
-            self._signer = Signer(self._index.folder)
-        return self._signer
+    # --- what there is ----------------------------------------------------------------------
 
-    def _folder(self) -> Path:
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
         return self._index.folder / "results"
 
-    def _read_file(self, name: str) -> bytes:
-        return (self._folder() / name).read_bytes()
+    def entries(
+        self, task_name: str | None = None, *, group: str | None = None
+    ) -> list[ResultRecord]:
+        """What is kept, newest first: of one task, of one group, or all."""
+        return self._index.list_results(task_name=task_name, group=group)
 
-    def _write_file(self, name: str, entry: bytes) -> None:
-        """Under a temporary name, synced, then renamed: a kill leaves a whole file or none."""
-        folder = self._folder()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = folder / f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
+    def forget(
+        self,
+        *,
+        key: str | None = None,
+        task_name: str | None = None,
+        run_id: str | None = None,
+        all: bool = False,
+    ) -> tuple[int, int]:
+        """Drop what fits all that is given; gives the number of results and their bytes.
+
+        Raises:
+            ValueError: Nothing was given, and not `all` either.
+        """
+        if not all and key is None and task_name is None and run_id is None:
+            raise ValueError("say which results to forget: key, task_name, run_id or all=True")
+        removed = self._index.forget_results(key=key, task_name=task_name, run_id=run_id)
+        self._open()[1].remove(removed.files)
+        return removed.n, removed.size_bytes
+
+    def prune(self) -> tuple[int, int]:
+        """Drop what has expired, is too old or too much, and what killed processes left.
+
+        Gives the number of results and files, and their bytes. What is in use stays usable: its
+        file is only without a name from then on.
+        """
+        _, files, claims = self._open()
+        n, n_bytes = self._prune()
+        more, more_bytes = files.sweep(self._index.result_files())
+        claims.sweep()
+        return n + more, n_bytes + more_bytes
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _open(self) -> tuple[Signer, ResultFiles, Claims]:
+        if self._opened is None:
+            with self._lock:
+                if self._opened is None:
+                    folder = self._index.folder
+                    self._opened = (
+                        Signer(folder),
+                        ResultFiles(folder / "results"),
+                        Claims(folder / "results" / "claims"),
+                    )
+        return self._opened
+
+    def _use(self, row: ResultRow, serializer: AnySerializer | None) -> Hit | None:
+        """The value of a row, counted as a hit; None: it is another serializer's."""
+        signer, files, _ = self._open()
         try:
-            with temporary.open("xb") as file:
-                file.write(entry)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(folder / name)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+            signer.key()
+        except ResultUnreadable as error:
+            raise _KeyUnusable(str(error)) from error
+        stored = files.read(row.file) if row.file is not None else memoryview(row.entry or b"")
+        if row.file is None and stored.nbytes:
+            stored = memoryview(bytearray(stored))  # arrays are to be writable
+        entry = open_entry(signer, row.key, stored, verify_buffers=self._verify_buffers)
+        reader = serializer or NAMED.get(entry.name) or PickleSerializer()
+        if reader.name != entry.name:
+            return None  # kept with another serializer: written anew with the one asked for
+        value = load(reader, entry.data, entry.buffers)
+        self._index.use_result(row.key, row.seconds)
+        return Hit(value, row.created_at, row.seconds, row.size_bytes)
+
+    def _look_again(self, row: ResultRow, serializer: AnySerializer | None) -> Hit | None:
+        """The file was gone: it was evicted or replaced since its row was read."""
+        try:
+            again = self._index.get_result(row.key)
+            if again is None:
+                return None
+            if again.file != row.file:
+                return self._use(again, serializer)
+            self._index.drop_result(row)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            self._report(row.key, row, error)
+        return None
+
+    def _unless_kept(self, key: str, serializer: AnySerializer | None, claim: Claim) -> Hit | Claim:
+        """The result, if it was kept since it was last looked for; else the claim."""
+        try:
+            hit = self.lookup(key, serializer)
+        except BaseException:  # Ctrl-C
+            claim.release()
+            raise
+        if hit is None:
+            return claim
+        claim.release()
+        return hit
+
+    def _is_too_old(self, row: ResultRow) -> bool:
+        now = time.time()
+        if row.expires_at is not None and row.expires_at <= now:
+            return True
+        return self._max_age_seconds is not None and row.created_at < now - self._max_age_seconds
+
+    def _report(self, key: str, row: ResultRow | None, error: Exception) -> None:
+        """Say once why a result is not used, and forget it if it never can be."""
+        if key not in self._reported:
+            self._reported.add(key)
+            task_name = row.task_name if row is not None else ""
+            logger.warning("the kept result of task %r is not used: %s", task_name, error)
+        if row is None or isinstance(error, OSError | MemoryError | _KeyUnusable):
+            return
+        with contextlib.suppress(Exception):  # a store that fails may not stop the task
+            self._index.drop_result(row)
+            self._reported.discard(key)
+            if row.file is not None:
+                self._open()[1].remove([row.file])
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Called after each save; looks at the size of all results only now and then."""
+        first = self._uncounted_bytes is None
+        self._uncounted_bytes = (self._uncounted_bytes or 0) + size_bytes
+        if not first and self._uncounted_bytes < self._max_bytes * _COUNTED_SHARE:
+            return
+        self._uncounted_bytes = 0
+        try:
+            if first:
+                self.prune()
+            elif self._index.result_bytes() > self._max_bytes:
+                self._prune()
+        except Exception as error:
+            logger.debug("no room was made for results: %s", error)
+
+    def _prune(self) -> tuple[int, int]:
+        age = self._max_age_seconds
+        removed = self._index.prune_results(
+            max_bytes=self._max_bytes, oldest_at=None if age is None else time.time() - age
+        )
+        self._open()[1].remove(removed.files)
+        return removed.n, removed.size_bytes
+
+
+class _KeyUnusable(ResultUnreadable):
+    """It is the key that cannot be used; the results may be as they should."""

@@ -68,6 +68,20 @@ MIGRATIONS: tuple[str, ...] = (
         seconds REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    # Entries of the first form cannot be read any more. With row ids, as entries of 16 KB would
+    # make the tree of keys deep; the entry last, so that listing does not read it.
+    """
+    DROP TABLE results;
+    CREATE TABLE results (
+        id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, size_bytes INTEGER NOT NULL, file TEXT,
+        created_at REAL NOT NULL, expires_at REAL, task_name TEXT NOT NULL, family TEXT,
+        run_id TEXT NOT NULL, seconds REAL NOT NULL, seconds_saved REAL NOT NULL DEFAULT 0,
+        hits INTEGER NOT NULL DEFAULT 0, used_at REAL NOT NULL, entry BLOB
+    );
+    CREATE INDEX results_by_use ON results (used_at, size_bytes);
+    CREATE INDEX results_by_family ON results (family, created_at) WHERE family IS NOT NULL;
+    CREATE INDEX results_by_expiry ON results (expires_at) WHERE expires_at IS NOT NULL;
+    """,
 )
 
 

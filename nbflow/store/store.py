@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from nbflow.errors import StoreError
 from nbflow.model.events import Event
-from nbflow.model.records import ArtifactRecord, LimitRecord, LineRecord, RunRecord
+from nbflow.model.records import ArtifactRecord, LimitRecord, LineRecord, ResultRecord, RunRecord
 from nbflow.store import keepsakes, limits, owners, queries, requests, results
 from nbflow.store.database import Database, unavailable
 from nbflow.store.journal import Entry, Journal, entry_of
@@ -148,6 +149,10 @@ class Store(Backend[Entry]):
 
     def write(self, connection: sqlite3.Connection, items: list[Entry]) -> None:
         assert self._journal is not None
+        used = [item for item in items if item[0] == results.USED]
+        if used:
+            results.use(connection, used)
+            items = [item for item in items if item[0] != results.USED]
         self._journal.write(connection, items)
 
     @property
@@ -240,17 +245,50 @@ class Store(Backend[Entry]):
 
     # --- results --------------------------------------------------------------------------
 
-    def put_result(self, row: results.ResultRow) -> None:
-        """Record a result. Returns when it is on disk."""
-        self._do(partial(results.put, row=row))
+    def put_result(self, row: results.ResultRow) -> str | None:
+        """Record a result, when it is on disk; gives the file that it took the place of."""
+        return self._do(partial(results.put, row=row))
 
     def get_result(self, key: str) -> results.ResultRow | None:
         """The result under `key`, if there is one."""
         return results.get(self.database.reader(), key)
 
-    def drop_result(self, key: str) -> None:
-        """Forget a result."""
-        self._do(partial(results.drop, key=key))
+    def use_result(self, key: str, seconds: float) -> None:
+        """Count a hit that saved `seconds`. Returns at once."""
+        self._writer.post((results.USED, key, seconds, time.time()))
+
+    def drop_result(self, row: results.ResultRow) -> None:
+        """Forget a result, but not another that has taken its place."""
+        self._do(partial(results.drop, row=row))
+
+    def list_results(self, **filters: str | None) -> list[ResultRecord]:
+        """Kept results, newest first; see `results.listed` for the filters."""
+        self.flush()  # the hits of this process
+        return results.listed(self.database.reader(), **filters)
+
+    def forget_results(
+        self, *, key: str | None, task_name: str | None, run_id: str | None
+    ) -> results.Removed:
+        """Forget the results that fit; see `results.forget`."""
+        return self._do(partial(results.forget, key=key, task_name=task_name, run_id=run_id))
+
+    def prune_results(self, *, max_bytes: int, oldest_at: float | None) -> results.Removed:
+        """Forget the results that are over the limits; see `results.prune`."""
+        now = time.time()
+        return self._do(partial(results.prune, now=now, max_bytes=max_bytes, oldest_at=oldest_at))
+
+    def result_bytes(self) -> int:
+        """Size of all kept results."""
+        return results.total_bytes(self.database.reader())
+
+    def result_files(self) -> set[str]:
+        """Names of all files that belong to a result."""
+        return results.files(self.database.reader())
+
+    def ancestors(self, run_id: str) -> set[str]:
+        """The run's id and those of the runs around it, when they are on disk."""
+        self.flush()
+        return results.ancestors(self.database.reader(), run_id)
 
     # --- artifacts and variables ------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What a cell remembers: its key, what it read and changed, and how both are put back."""

@@ -1,0 +1,82 @@
+"""A cell as the cache sees it: what its source tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import CodeType
+
+from nbflow.analysis.effects import Effect, EffectKind, cell_effects, literal_paths, mentioned_words
+from nbflow.analysis.names import CellNames
+from nbflow.analysis.source import normal_source
+
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell, ready to be looked up.
+
+    Attributes:
+        name: What listings call it.
+        source: Its Python, after IPython's transforms.
+        normal: The source without what makes no difference; see `analysis.source`.
+        filename: What its code is called in tracebacks.
+        inputs: Names the user says it needs, besides those the source tells.
+        outputs: The only names it keeps; None: all it writes.
+    """
+
+    name: str
+    source: str
+    normal: str
+    code: CodeType
+    filename: str
+    names: CellNames
+    effects: tuple[Effect, ...]
+    mentioned: frozenset[str]
+    paths: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] | None = None
+
+    @property
+    def reads(self) -> set[str]:
+        """Names whose values may decide what it does, as far as the source tells."""
+        names = self.names
+        return {*names.reads, *names.deferred, *names.mutates, *names.deletes, *self.inputs}
+
+
+def cell_of(
+    name: str,
+    source: str,
+    names: CellNames,
+    code: CodeType,
+    filename: str,
+    *,
+    inputs: Sequence[str] = (),
+    outputs: tuple[str, ...] | None = None,
+) -> Cell:
+    """The cell of a transformed source and its compiled code."""
+    return Cell(
+        name=name,
+        source=source,
+        normal=normal_source(source),
+        code=code,
+        filename=filename,
+        names=names,
+        effects=cell_effects(source),
+        mentioned=mentioned_words(source),
+        paths=literal_paths(source),
+        inputs=tuple(inputs),
+        outputs=outputs,
+    )
+
+
+#: Kinds of effects that make a cell one to run, with what is said of them.
+REASONS = {
+    EffectKind.SHELL: "it runs shell commands",
+    EffectKind.MAGIC: "it uses the magic",
+    EffectKind.INPUT: "it waits for input",
+    EffectKind.NAMESPACE: "it may use any name through",
+    EffectKind.HISTORY: "it uses the history",
+    EffectKind.STAR: "what its star import brings is unknown:",
+    EffectKind.AWAIT: "it awaits",
+}

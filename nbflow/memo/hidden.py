@@ -1,0 +1,217 @@
+"""State that is no variable of the notebook, but decides what its cells do and show.
+
+Settings (display options, rcParams, warning filters ...) are part of every cell's key, and a cell
+that changes one is run, not remembered: that is quick. Random generators are part of the key of
+the cells that use them, and what such a cell leaves them in is part of its outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any
+
+from nbflow.results.fingerprint import fingerprint
+
+#: The libraries that hold settings; the first cell that loads one of them is run.
+_LIBRARIES = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot", "locale", "decimal", "polars")
+
+
+def settings(more: Mapping[str, Callable[[], object]] = {}) -> dict[str, str]:
+    """A digest of each group of settings as it is now; of libraries, only of those loaded.
+
+    Args:
+        more: Further groups, each a function whose result's `repr` tells what is set.
+    """
+    probes = {**_PROBES, **more}
+    found = {}
+    for name, probe in probes.items():
+        told = repr(probe())
+        found[name] = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return found
+
+
+def _loaded() -> tuple[str, ...]:
+    return tuple(name for name in _LIBRARIES if name in sys.modules)
+
+
+def _warning_filters() -> object:
+    import warnings
+
+    return [(f[0], f[1] and getattr(f[1], "pattern", f[1]), f[2], f[3] and getattr(f[3], "pattern", f[3]), f[4])
+            for f in warnings.filters]  # fmt: skip
+
+
+def _folder() -> object:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _numpy() -> object:
+    np = sys.modules.get("numpy")
+    return np and (np.get_printoptions(), np.geterr())
+
+
+def _pandas() -> object:
+    pd = sys.modules.get("pandas")
+    options = getattr(pd, "options", None)
+    return options and repr(options.d)
+
+
+def _matplotlib() -> object:
+    library = sys.modules.get("matplotlib")
+    params = getattr(library, "rcParams", None)
+    # The plain dict's items: asking rcParams itself for the backend would choose one.
+    return params and [item for item in dict.items(params) if item[0] != "backend"]
+
+
+def _open_figures() -> object:
+    helpers = sys.modules.get("matplotlib._pylab_helpers")
+    return helpers and sorted(helpers.Gcf.figs)
+
+
+def _decimal() -> object:
+    module = sys.modules.get("decimal")
+    return module and str(module.getcontext())
+
+
+def _locale() -> object:
+    module = sys.modules.get("locale")
+    return module and module.setlocale(module.LC_ALL)
+
+
+def _logging() -> object:
+    import logging
+
+    root = logging.getLogger()
+    return root.level, root.manager.disable, [type(handler).__name__ for handler in root.handlers]
+
+
+_PROBES: dict[str, Callable[[], object]] = {
+    "which libraries are loaded": _loaded,
+    "the working directory": _folder,
+    "the import path": lambda: sys.path,
+    "the environment variables": lambda: sorted(environment().items()),
+    "the warning filters": _warning_filters,
+    "numpy's options": _numpy,
+    "pandas' options": _pandas,
+    "matplotlib's rcParams": _matplotlib,
+    "the open figures": _open_figures,
+    "the decimal context": _decimal,
+    "the locale": _locale,
+    "the logging set-up": _logging,
+    "hooks of the interpreter": lambda: (
+        sys.excepthook.__module__,
+        sys.displayhook.__class__.__name__,
+        sys.getrecursionlimit(),
+    ),
+}
+#: The groups that decide what a cell does or shows. The others are only watched for changes.
+KEYED = frozenset(_PROBES) - {"the import path", "the environment variables"}
+
+
+# --- the environment ----------------------------------------------------------------------------
+
+_VOLATILE = ("NBFLOW_", "JPY_", "PYTEST_", "KERNEL_", "PYTHONHASHSEED", "SHLVL", "OLDPWD", "_")
+
+
+def environment() -> dict[str, str]:
+    """The environment variables that a cell may have read."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(_VOLATILE)}
+
+
+# --- random generators ----------------------------------------------------------------------------
+
+
+def _numpy_random() -> Any:
+    module = sys.modules.get("numpy.random")
+    return None if module is None else module.get_state(legacy=False)
+
+
+def _set_numpy_random(state: Any) -> None:
+    import numpy as np
+
+    np.random.set_state(state)
+
+
+_GENERATORS: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
+    "random": (random.getstate, random.setstate),
+    "numpy.random": (_numpy_random, _set_numpy_random),
+}
+
+
+def generators() -> dict[str, Any]:
+    """The states of the process-wide random generators that are loaded."""
+    states = {name: get() for name, (get, _) in _GENERATORS.items()}
+    return {name: state for name, state in states.items() if state is not None}
+
+
+def generator_digest(name: str) -> str:
+    """A digest of one generator's state as it is now; empty: it is not loaded."""
+    state = _GENERATORS[name][0]()
+    return "" if state is None else fingerprint(state)
+
+
+def changed_generators(before: Mapping[str, Any]) -> dict[str, Any]:
+    """The states of those generators that are no longer in the state they were in."""
+    now = generators()
+    return {
+        name: state
+        for name, state in now.items()
+        if name in before and fingerprint(state) != fingerprint(before[name])
+    }
+
+
+def set_generator(name: str, state: Any) -> None:
+    """Put a generator into a state."""
+    _GENERATORS[name][1](state)
+
+
+class Seeding:
+    """Notices that a generator is seeded with a value before anything is drawn from it.
+
+    What such a cell draws does not depend on the state before it.
+    """
+
+    def __init__(self) -> None:
+        self.seeded: set[str] = set()
+        self._undo: list[tuple[Any, Any]] = []
+
+    def __enter__(self) -> Seeding:
+        self._watch("random", random)
+        module = sys.modules.get("numpy.random")
+        if module is not None:
+            self._watch("numpy.random", module)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for module, inner in self._undo:
+            module.seed = inner
+
+    def release(self, namespace: dict[str, Any]) -> None:
+        """Where a cell has imported one of the watched functions, put the real one."""
+        for name, value in list(namespace.items()):
+            if type(value) is FunctionType and "_nbflow_inner" in value.__dict__:
+                namespace[name] = value.__dict__["_nbflow_inner"]
+
+    def _watch(self, name: str, module: Any) -> None:
+        inner, begun = module.seed, _GENERATORS[name][0]()
+        first = [True]
+
+        def seed(*args: Any, **kwargs: Any) -> Any:
+            given = [*args, *kwargs.values()]
+            is_fixed = bool(given) and isinstance(given[0], int | str | float | bytes)
+            if first and is_fixed and fingerprint(_GENERATORS[name][0]()) == fingerprint(begun):
+                self.seeded.add(name)
+            first.clear()
+            return inner(*args, **kwargs)
+
+        seed._nbflow_inner = inner  # type: ignore[attr-defined]
+        self._undo.append((module, inner))
+        module.seed = seed

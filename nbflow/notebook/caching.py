@@ -1,0 +1,133 @@
+"""`%nbflow cache`: what is kept, why something is not found, and forgetting it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from nbflow.analysis.source import source_diff
+from nbflow.console import duration
+from nbflow.memo.cells import cell_of
+from nbflow.memo.memory import NEEDS
+from nbflow.notebook.parsing import names
+
+if TYPE_CHECKING:
+    from nbflow.notebook.session import Session
+
+_KIB = 1024.0
+
+
+def table(session: Session, name: str | None = None) -> Any:
+    """What is kept, as a frame with one row per task: size, age, hits, seconds saved."""
+    import pandas as pd
+
+    entries = session.watch().results.entries(task_name=name)
+    rows: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        row = rows.setdefault(
+            entry.task_name,
+            {"entries": 0, "bytes": 0, "newest": 0.0, "hits": 0, "saved": 0.0},
+        )
+        row["bytes"] += entry.size_bytes
+        if not entry.key.endswith(NEEDS):
+            row["entries"] += 1
+            row["newest"] = max(row["newest"], entry.created_at)
+            row["hits"] += entry.hits
+            row["saved"] += entry.seconds_saved
+    if not rows:
+        raise UsageError("nothing is kept" + (f" of a task {name!r}" if name else ""))
+    now = time.time()
+    frame = pd.DataFrame(
+        [
+            {
+                "task": task,
+                "entries": row["entries"],
+                "size": size_text(row["bytes"]),
+                "age": duration(max(0.0, now - row["newest"])),
+                "hits": row["hits"],
+                "saved": duration(row["saved"]),
+            }
+            for task, row in rows.items()
+        ]
+    )
+    return frame.set_index("task")
+
+
+def forget(session: Session, name: str) -> str:
+    """Forget what is kept of one task; tells how much that was."""
+    n, size_bytes = session.watch().results.forget(task_name=name)
+    if not n:
+        known = sorted({entry.task_name for entry in session.watch().results.entries()})
+        raise UsageError(
+            f"nothing is kept of a task {name!r}; of these there is: {', '.join(known) or 'none'}"
+        )
+    return f"forgot {n} entries of {name!r} ({size_text(size_bytes)})"
+
+
+def clear(session: Session) -> str:
+    """Forget all that is kept; tells how much that was."""
+    n, size_bytes = session.watch().results.forget(all=True)
+    return f"forgot {n} entries ({size_text(size_bytes)})"
+
+
+def why(session: Session, name: str) -> str:
+    """Whether a task cell would be found, and if not, what differs from the nearest entry."""
+    task_cell = session.task_cells.get(name)
+    if task_cell is None:
+        known = ", ".join(session.task_cells) or "none yet"
+        raise UsageError(f"there is no task cell {name!r} in this notebook; there are: {known}")
+    cell = task_cell.cell
+    facts = cell_of(
+        name,
+        cell.transformed,
+        cell.names,
+        cell.code,
+        cell.filename,
+        inputs=names(task_cell.options.inputs),
+        outputs=names(task_cell.options.outputs) or None,
+    )
+    visit = session.memory.visit(facts, forced=task_cell.options.cache)
+    if reason := visit.reasons.against(forced=visit.forced):
+        return f"{name!r} is not cached: {reason}"
+    found = visit.find()
+    if found is not None:
+        age = duration(max(0.0, time.time() - found.created_at))
+        return f"{name!r} would be found: kept {age} ago, it saves {duration(found.seconds)}"
+    if task_cell.obtained is not None and task_cell.obtained.status == "uncached":
+        return f"{name!r} was not cached when it ran: {task_cell.obtained.reason}"
+    return _nearest(session, name, visit.parts)
+
+
+def _nearest(session: Session, name: str, parts: dict[str, str]) -> str:
+    groups = dict.fromkeys(
+        entry.group for entry in session.watch().results.entries(task_name=name) if entry.group
+    )
+    noted = [found for group in groups if (found := session.memory.noted(group)) is not None]
+    if not noted:
+        return f"nothing is kept of {name!r}"
+    nearest = min((one["parts"] for one in noted), key=lambda kept: len(_differing(parts, kept)))
+    differing = _differing(parts, nearest)
+    if not differing:
+        return (
+            f"{name!r} is as it was, but a file, a random generator or the environment that it "
+            "used has changed"
+        )
+    lines = [f"{name!r} differs from the nearest entry in: {', '.join(differing)}"]
+    if "source" in differing:
+        lines.append(source_diff(nearest["source"], parts["source"]))
+    return "\n".join(lines)
+
+
+def _differing(now: dict[str, str], kept: dict[str, str]) -> list[str]:
+    return sorted(part for part in {*now, *kept} if now.get(part) != kept.get(part))
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KB", "MB"):
+        if size_bytes < _KIB:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= _KIB
+    return f"{size_bytes:.1f} GB"

@@ -1,0 +1,47 @@
+"""What belongs to the shell rather than to the user."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_HISTORY = re.compile(r"_{1,3}|_\d+|_i+|_i\d+|_ih|_oh|_dh|In|Out|_exit_code")
+
+
+def injected_names(shell: Any) -> Callable[[str, Any], bool]:
+    """Tells names that IPython puts into the user's namespace, while they hold what it put there."""
+    hidden = shell.user_ns_hidden
+    absent = object()
+
+    def is_injected(name: str, value: Any) -> bool:
+        return bool(_HISTORY.fullmatch(name)) or hidden.get(name, absent) is value
+
+    return is_injected
+
+
+def shell_probes(shell: Any) -> dict[str, Callable[[], object]]:
+    """Settings of the shell that decide what cells show; see `memo.hidden.settings`."""
+
+    def display() -> object:
+        formatter = shell.display_formatter
+        plain = formatter.formatters["text/plain"]
+        return (
+            shell.ast_node_interactivity,
+            sorted(formatter.active_types),
+            plain.pprint,
+            plain.float_format,
+            plain.max_width,
+            plain.max_seq_length,
+            [(kind, len(one.type_printers)) for kind, one in sorted(formatter.formatters.items())],
+        )
+
+    def figures() -> object:
+        inline = sys.modules.get("matplotlib_inline.config")
+        if inline is None:
+            return None
+        config = inline.InlineBackend.instance()
+        return sorted(config.figure_formats), config.print_figure_kwargs, config.close_figures
+
+    return {"how results are displayed": display, "how figures are displayed": figures}

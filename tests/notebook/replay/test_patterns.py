@@ -1,0 +1,67 @@
+"""Every pattern that breaks a naive cell cache, against plain runs in fresh processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.notebook.replay import (
+    patterns_aliases,
+    patterns_code,
+    patterns_ordinary,
+    patterns_shell,
+    patterns_state,
+    patterns_streams,
+)
+from tests.notebook.replay.attack import Place, attack
+from tests.notebook.replay.patterns import Pattern
+from tests.notebook.replay.runner import Template, differences
+
+TABLES = (
+    patterns_ordinary,
+    patterns_aliases,
+    patterns_state,
+    patterns_code,
+    patterns_streams,
+    patterns_shell,
+)
+PATTERNS = [
+    pytest.param(pattern, id=f"{table.__name__.rpartition('_')[2]}: {pattern.name}")
+    for table in TABLES
+    for pattern in table.PATTERNS
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_runs_equal_plain_runs(pattern: Pattern, template: Template, tmp_path: Path):
+    wrong = attack(pattern, template, tmp_path)
+
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_two_plain_runs_are_equal(pattern: Pattern, template: Template, tmp_path: Path):
+    """The comparison finds no differences where there are none."""
+    one = Place(pattern, template, tmp_path / "one")
+    two = Place(pattern, template, tmp_path / "two")
+    from tests.notebook.replay.attack import _alike
+
+    for cells in [pattern.cells] + ([pattern.edited] if pattern.edit else []):
+        found = differences(_alike(one.run(cells), pattern), _alike(two.run(cells), pattern))
+        assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("pattern", patterns_ordinary.PATTERNS, ids=lambda p: p.name)
+def test_hits_do_not_depend_on_the_hashes_of_strings(
+    pattern: Pattern, template: Template, other_hashes: Template, tmp_path: Path
+):
+    Place(pattern, template, tmp_path / "first", home=tmp_path / "home").run(pattern.cells)
+
+    run = Place(pattern, other_hashes, tmp_path / "second", home=tmp_path / "home").run(
+        pattern.cells
+    )
+
+    missed = [n for n in pattern.cached if run.statuses[n] != "cached"]
+    assert not missed, [run.obtained[n] for n in missed]
