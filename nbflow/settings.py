@@ -69,6 +69,11 @@ def load_settings() -> Settings:
     return Settings(**values)
 
 
+def notebook_path() -> str:
+    """The notebook that this kernel runs, as far as the front end tells; else empty."""
+    return os.environ.get("NBFLOW_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME", "")
+
+
 def child_environment(**settings: str) -> dict[str, str]:
     """A copy of this process' environment with the given settings as `NBFLOW_*` on top."""
     return {**os.environ, **{f"NBFLOW_{name.upper()}": value for name, value in settings.items()}}

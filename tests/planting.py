@@ -1,13 +1,17 @@
-"""What an attacker or a failing disk may do to kept results."""
+"""What an attacker, a failing disk or a kill may do to kept results."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 
+from children import Child, is_intact
+
+from nbflow.results.results import Results
 from nbflow.store.store import Store
 
 
@@ -49,3 +53,40 @@ def bit_flipped(entry: bytes, rng: random.Random) -> bytes:
 
 def truncated(entry: bytes, rng: random.Random) -> bytes:
     return entry[: rng.randrange(len(entry))]
+
+
+WRITER = """
+    import os
+    from pathlib import Path
+    import numpy as np
+    from nbflow.results.results import Results
+    from nbflow.store.store import Store
+    results = Results(Store(Path(os.environ["NBFLOW_HOME"])))
+    n = 0
+    while True:
+        value = np.full(5 if n % 3 == 0 else 400_000, n)
+        results.save(f"k{n % 7}", value, task_name="t", run_id=str(n), seconds=0)
+        print(n, flush=True)
+        n += 1
+"""
+
+
+def kill_while_writing(home: Path, n_kills: int, rng: random.Random) -> tuple[int, int]:
+    """Kill writers at random instants; gives the number of lost and of wrong values."""
+    lost = wrong = 0
+    for _ in range(n_kills):
+        child = Child(WRITER, home)
+        child.line()
+        threading.Event().wait(rng.uniform(0, 0.15))
+        acknowledged = [0, *map(int, child.kill())]
+        store = Store(home, may_fall_back=False)
+        results = Results(store)
+        for n in range(7):
+            hit = results.lookup(f"k{n}")
+            wrong += hit is not None and not (
+                len(hit.value) in (5, 400_000) and (hit.value == hit.value[0]).all()
+            )
+            lost += hit is None and n in acknowledged
+        store.close()
+    assert is_intact(home)
+    return lost, wrong

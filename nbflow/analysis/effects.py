@@ -71,11 +71,13 @@ def cell_effects(transformed_source: str) -> tuple[Effect, ...]:
         if isinstance(node, ast.Name) and node.id == "get_ipython" and id(node) not in shells
     ]
     history = {name for name in (*names.reads, *names.deferred) if _HISTORY.fullmatch(name)}
-    found += [
-        Effect(EffectKind.HISTORY, node.id, node.lineno)
+    names_read = [
+        node
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and node.id in history and isinstance(node.ctx, ast.Load)
     ]
+    names_read.sort(key=lambda node: (node.lineno, node.col_offset))
+    found += [Effect(EffectKind.HISTORY, node.id, node.lineno) for node in names_read]
     found += [Effect(EffectKind.AWAIT, "await", line) for line in _top_level_awaits(tree)]
     return tuple(sorted(dict.fromkeys(found), key=lambda effect: effect.line))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nbflow.cli.shared import Json, ago, iso, open_store, print_json, print_table, seconds_text
 from nbflow.errors import NbflowError
+from nbflow.memo.memory import NEEDS
+from nbflow.model.records import ResultRecord
 from nbflow.results.results import Results
-
-if TYPE_CHECKING:
-    from nbflow.model.records import ResultRecord
+from nbflow.settings import load_settings
+from nbflow.store.store import Store
 
 app = typer.Typer(help="Kept results: list, rm, clear, prune.", invoke_without_command=True)
 
@@ -33,10 +34,11 @@ def list_results(
 ) -> None:
     """List the kept results, newest first."""
     store = open_store()
-    records = Results(store).entries(task)
+    records = _results(store).entries(task)
     if json:
         print_json([_as_json(record) for record in records])
         return
+    records = [record for record in records if not record.key.endswith(NEEDS)]
     if not records:
         typer.echo(f"no kept results in {store.folder}")
         return
@@ -51,7 +53,7 @@ def rm(
     ],
 ) -> None:
     """Drop the results of a task, or single ones. Their tasks run again when they are called."""
-    results = Results(open_store())
+    results = _results(open_store())
     entries = results.entries()
     for name in names:
         if any(entry.task_name == name for entry in entries):
@@ -64,13 +66,22 @@ def rm(
 @app.command()
 def clear() -> None:
     """Drop every kept result."""
-    _tell("dropped", *Results(open_store()).forget(all=True))
+    _tell("dropped", *_results(open_store()).forget(all=True))
 
 
 @app.command()
 def prune() -> None:
     """Drop what has expired, what is over the limits of size and age, and left-over files."""
-    _tell("pruned", *Results(open_store()).prune())
+    _tell("pruned", *_results(open_store()).prune())
+
+
+def _results(store: Store) -> Results:
+    settings = load_settings()
+    return Results(
+        store,
+        max_bytes=settings.cache_max_bytes,
+        max_age_seconds=settings.cache_max_age_seconds,
+    )
 
 
 def _key(name: str, entries: list[ResultRecord]) -> str:

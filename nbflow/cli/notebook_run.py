@@ -59,8 +59,8 @@ def run_and_show(
     finally:
         follower.finish()
     follower.print_table()
-    if summary := follower.tally.text():
-        typer.echo(f"\n{summary}")
+    if (autotask or follower.tally.n_unexpected) and (counted := follower.tally.text()):
+        typer.echo(f"\n{counted}")
     if target.exists():
         typer.echo(f"\nexecuted notebook: {target}")
     if not code and follower.tally.n_unexpected:
@@ -94,7 +94,7 @@ class CellTally:
         self._counts[facts.status] = self._counts.get(facts.status, 0) + 1
         self.n_unexpected += facts.status == "failed" and not facts.is_expected
         if facts.status == "cached":
-            self._saved_seconds += facts.seconds
+            self._saved_seconds += facts.saved_seconds
 
     @property
     def n_cached(self) -> int:
@@ -155,7 +155,7 @@ class _Follower:
         with self._lock:
             self.tally.add(place, facts)
             if facts.status == "cached":
-                told = f"cached (saved {seconds_text(facts.seconds)})"
+                told = f"cached (saved {seconds_text(facts.saved_seconds)})"
                 self._progress = f"cell {place.number} of {place.n_cells}: {told}"
                 if not sys.stderr.isatty():
                     sys.stderr.write(f"-- {self._progress}\n")

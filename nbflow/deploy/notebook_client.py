@@ -22,13 +22,15 @@ Status = Literal["completed", "cached", "failed", "uncached"]
 _STATUSES: tuple[Status, ...] = ("completed", "cached", "failed", "uncached")
 _FACTS = "nbflow"  # the key of cell metadata and of the expression sent along
 # Does not load what the notebook itself has not: without autotask its kernel stays as it is.
+# The number of cells that were obtained so far tells whether the newest one is this cell.
 _EXPRESSION = (
-    "(lambda s: s.obtained_json() if hasattr(s, 'obtained_json') else '')"
+    "(lambda s: '' if s is None else"
+    " f'{sum(len(one.obtained) for one in s._sessions.values())} {s.obtained_json()}')"
     "(__import__('sys').modules.get('nbflow.notebook.session'))"
 )
-# As `%load_ext nbflow`, which prints a line where nbflow is loaded already, and `%autotask on`.
+# Not by way of the extension manager: it would write a line when the notebook loads nbflow itself.
 _AUTOTASK = (
-    "get_ipython().extension_manager.load_extension('nbflow')\n"
+    "__import__('nbflow').load_ipython_extension(get_ipython())\n"
     "get_ipython().run_line_magic('autotask', 'on')"
 )
 
@@ -55,8 +57,9 @@ class CellFacts:
     Attributes:
         status: completed: it ran and may be reused; uncached: it ran and may not.
         reason: Why it was not reused or may not be, or the error it failed with.
-        seconds: What it took to run; of a cached one: back when it ran.
+        seconds: What it took now.
         key: Of its entry in the cache; empty: it has none.
+        saved_seconds: Of a cached one: what it took when it ran.
         is_expected: Of a failed one: whether the notebook itself says that it raises.
     """
 
@@ -64,6 +67,7 @@ class CellFacts:
     reason: str = ""
     seconds: float = 0.0
     key: str = ""
+    saved_seconds: float = 0.0
     is_expected: bool = False
 
 
@@ -80,7 +84,7 @@ class CellRunner(NotebookClient):
         allow_errors: Whether to go on after cells that raise.
         save: Called before the first cell and after each.
         progress: Called before each code cell.
-        obtained: Called after each code cell whose facts are known.
+        obtained: Called after each code cell that failed or may be a task.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class CellRunner(NotebookClient):
         self._progress = progress
         self._obtained = obtained
         self._n_begun = 0
+        self._n_told = 0
         self._began_at = 0.0
         self._cells = [cell for cell in notebook.cells if runs(cell)]
         self._failed: list[tuple[int, str]] = []  # code cell's number and error
@@ -182,21 +187,21 @@ class CellRunner(NotebookClient):
         """Hook of nbclient's: the kernel has answered, with a result or an error."""
         content = execute_reply["content"]
         if content["status"] == "error":
-            facts: CellFacts | None = CellFacts(
+            facts = CellFacts(
                 "failed",
                 f"{content.get('ename')}: {content.get('evalue')}",
                 time.monotonic() - self._began_at,
                 is_expected="raises-exception" in cell.metadata.get("tags", []),
             )
+            if not facts.is_expected:
+                self._failed.append((self._n_begun, facts.reason))
         else:
-            facts = _facts(content.get("user_expressions", {}).get(_FACTS))
-            # A notebook may turn it on for itself.
-            self._autotask = self._autotask or facts is not None
-        if facts is None:
-            return
-        if facts.status == "failed" and not facts.is_expected:
-            self._failed.append((self._n_begun, facts.reason))
-        if self._autotask:
+            told = self._told_by_kernel(content)
+            if told is None and not self._autotask:
+                return
+            seconds = time.monotonic() - self._began_at
+            facts = told or CellFacts("uncached", "it was not run as a task", seconds)
+        if self._autotask or self._n_told:
             cell.metadata[_FACTS] = {
                 "status": facts.status,
                 "reason": facts.reason,
@@ -204,6 +209,13 @@ class CellRunner(NotebookClient):
                 "key": facts.key,
             }
         self._obtained(self._place(), facts)
+
+    def _told_by_kernel(self, content: dict[str, Any]) -> CellFacts | None:
+        n_told, facts = _facts(content.get("user_expressions", {}).get(_FACTS))
+        if n_told == self._n_told:
+            return None  # those of an earlier cell: this one has nothing to run, for example
+        self._n_told = n_told
+        return facts
 
     def _place(self) -> CellProgress:
         return CellProgress(self._n_begun, len(self._cells), title(self._cells[self._n_begun - 1]))
@@ -256,21 +268,26 @@ class _CellSender(AsyncKernelClient):
         return str(message["header"]["msg_id"])
 
 
-def _facts(answer: Any) -> CellFacts | None:
-    """The facts in a kernel's answer to `_EXPRESSION`; None: it has none.
+def _facts(answer: Any) -> tuple[int, CellFacts | None]:
+    """A kernel's answer to `_EXPRESSION`: how many cells were obtained, and how the last one.
 
-    The answer is the repr of the JSON text, as IPython displays it.
+    The answer is the repr of the text, as IPython displays it.
     """
     try:
-        text = ast.literal_eval(answer["data"]["text/plain"])
-        given = json.loads(text) if text else {}
-        status = given.get("status")
-        if status not in _STATUSES:
-            return None
-        seconds = float(given.get("seconds") or 0.0)
-        return CellFacts(status, given.get("reason") or "", seconds, given.get("key") or "")
+        n_told, _, text = ast.literal_eval(answer["data"]["text/plain"]).partition(" ")
+        given = json.loads(text)
+        if given["status"] not in _STATUSES:
+            return int(n_told), None
+        return int(n_told), CellFacts(
+            given["status"],
+            given.get("reason") or "",
+            float(given.get("seconds") or 0.0),
+            given.get("key") or "",
+            float(given.get("saved_seconds") or 0.0),
+        )
     except (KeyError, TypeError, ValueError, SyntaxError, AttributeError):
-        return None  # the notebook displays text in a way of its own, or its kernel is no IPython
+        # There are none yet, or the notebook displays text in a way of its own.
+        return 0, None
 
 
 def title(cell: NotebookNode) -> str:

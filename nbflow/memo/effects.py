@@ -53,6 +53,7 @@ _WATCHED = {
     "pyarrow", "scipy", "tqdm", "tabulate", "_io", "io",
 }  # fmt: skip
 _MISSING = object()
+_BUILTINS = frozenset(vars(builtins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,13 @@ def _reach(chain: Chain, scope: Mapping[str, Any]) -> _Reached | None:
             return _Reached(_MISSING, str(chain), (), through_module=True)
     elif chain.is_local:
         return None
+    elif root in scope:
+        thing = scope[root]
+    elif hasattr(builtins, root):  # by name: nbflow itself stands in for `print`
+        thing = getattr(builtins, root)
+        return _Reached(thing, root, tuple(rest), through_module=False)
     else:
-        thing = scope.get(root, getattr(builtins, root, _MISSING))
-        if thing is _MISSING:
-            return None
+        return None
     through = isinstance(thing, ModuleType)
     while rest and isinstance(thing, ModuleType | type):
         step = (
@@ -206,6 +210,7 @@ def _look_at_changes(chain: Chain, reached: _Reached, top: str, notes: _Notes) -
     elif (
         chain.is_discarded
         and is_of_library
+        and reached.name not in _BUILTINS
         and (top not in _WATCHED or _is_module_state(reached))
         and not _is_of_user(reached.thing)
     ):

@@ -108,7 +108,6 @@ _PROBES: dict[str, Callable[[], object]] = {
     "the logging set-up": _logging,
     "hooks of the interpreter": lambda: (
         sys.excepthook.__module__,
-        sys.displayhook.__class__.__name__,
         sys.getrecursionlimit(),
     ),
 }

@@ -167,6 +167,7 @@ class Visit:
         reasons: What speaks against caching it, as far as is known.
         parts: What its first key is made of, for people to compare.
         key: Under which it was found or kept; None: neither.
+        changed: Names that it was seen to change in place.
     """
 
     def __init__(
@@ -189,6 +190,7 @@ class Visit:
         self.parts: dict[str, str] = {}
         self.key: str | None = None
         self.first_key: str | None = None
+        self.changed: tuple[str, ...] = ()
         self._reading: Reading | None = None
         self._reads_environment = False
         self._observation: Observation | None = None
@@ -452,6 +454,7 @@ class Visit:
         order = [name for name in self._reading.digests if name in read - outputs]
         after = read_names([*order, *sorted(outputs)], whole, home=namespace)
         changed = self._changed(after, read - outputs)
+        self.changed = tuple(sorted(changed))
         for name in sorted(outputs | changed):
             if name in after.refused:
                 raise Unstorable(f"{_say(name)} is {_told_type(after.refused[name])}, which cannot be stored")

@@ -79,7 +79,8 @@ class Autotask:
             self._session.obtained.append(Obtained(status, "it uses nbflow's magics", seconds))
             return failed
         options = parse(self._session.magics.task, "--quiet")
-        task_cell = self._session.register(code.result_name or "", code, options)
+        name = code.result_name or ""
+        task_cell = self._session.register(name, code, options, option_line="--quiet")
         run = _CellRun(self._session, task_cell, plainly, result)
         awaits = any(effect.kind is EffectKind.AWAIT for effect in effects)
         return await run.awaiting() if awaits else run.blocking()

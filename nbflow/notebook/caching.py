@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nbflow.notebook.session import Session
 
 _KIB = 1024.0
+_LISTS = "notebook-"
 
 
 def table(session: Session, name: str | None = None) -> Any:
@@ -26,6 +27,8 @@ def table(session: Session, name: str | None = None) -> Any:
     entries = session.watch().results.entries(task_name=name)
     rows: dict[str, dict[str, Any]] = {}
     for entry in entries:
+        if entry.key.startswith(_LISTS):
+            continue
         row = rows.setdefault(
             entry.task_name,
             {"entries": 0, "bytes": 0, "newest": 0.0, "hits": 0, "saved": 0.0},
@@ -47,7 +50,7 @@ def table(session: Session, name: str | None = None) -> Any:
                 "size": size_text(row["bytes"]),
                 "age": duration(max(0.0, now - row["newest"])),
                 "hits": row["hits"],
-                "saved": duration(row["saved"]),
+                "saved": duration(row["saved"]) if row["hits"] else "",
             }
             for task, row in rows.items()
         ]
@@ -59,7 +62,8 @@ def forget(session: Session, name: str) -> str:
     """Forget what is kept of one task; tells how much that was."""
     n, size_bytes = session.watch().results.forget(task_name=name)
     if not n:
-        known = sorted({entry.task_name for entry in session.watch().results.entries()})
+        known = sorted({entry.task_name for entry in session.watch().results.entries()
+                        if not entry.key.startswith(_LISTS)})
         raise UsageError(
             f"nothing is kept of a task {name!r}; of these there is: {', '.join(known) or 'none'}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from nbflow.analysis.effects import EffectKind, cell_effects, literal_paths
@@ -46,7 +47,11 @@ def node_of(task_cell: TaskCell, namespace: Mapping[str, Any]) -> Node:
     ) or "open" in {chain.parts[0] for chain in found}
     files = [f"<file {path}>" for path in literal_paths(cell.transformed)]
     names = cell.names
-    reads, mutates = list(names.reads), [*names.mutates, *hidden]
+    reads = list(names.reads)
+    mutates = [
+        *(n for n in names.mutates if not isinstance(namespace.get(n), ModuleType)),
+        *hidden,
+    ]
     (mutates if writes_files else reads).extend(files)
     (mutates if changes else reads).append(PROCESS)
     return Node(

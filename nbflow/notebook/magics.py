@@ -15,7 +15,7 @@ from IPython.core.magic import (
 )
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from nbflow.notebook import running
+from nbflow.notebook import flowing, running
 from nbflow.notebook.parsing import count, delays, parse, period, seconds
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class NbflowMagics(Magics):
     @argument("--no-cache", action="store_true", help="Run it each time.")
     @argument("--refresh", action="store_true", help="Run it now, and replace what is kept.")
     @argument("--expires", type=period, metavar="TIME", help="Use what is kept for 1h, 2d, ...")
+    @argument("--background", "-b", action="store_true", help="In a thread; gives a future.")
     @argument("--quiet", action="store_true", help="Show no status line.")
     @output_can_be_silenced
     @line_cell_magic
@@ -80,12 +81,35 @@ class NbflowMagics(Magics):
     def flow(self, line: str, cell: str | None = None) -> Any:
         """Run this cell as a flow: the tasks and task cells it calls are its runs."""
         __tracebackhide__ = True
+        if cell is None:
+            args = parse(self.notebook_flow, line)
+            return None if args is None else flowing.answer(self._session, args)
         args = parse(self.flow, line)
         if args is None:
             return None
-        if cell is None:
-            raise UsageError("%flow needs a body; write %%flow at the top of a cell")
         return running.run_flow_cell(self._session, f"%%flow {line}", cell, args)
+
+    @no_var_expand
+    @magic_arguments("%flow")
+    @argument(
+        "what",
+        nargs="?",
+        default="show",
+        choices=["show", "run", "stale", "restore", "export"],
+        help="What to do; default: show the graph of the task cells.",
+    )
+    @argument("targets", nargs="*", help="For run: task cells or variables; default: all. "
+              "For export: the path of the file.")
+    @argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE",
+              help="For run: a value for a variable.")
+    @argument("--downstream", action="store_true",
+              help="For run: the targets and what depends on them, not what they need.")
+    @argument("--force", action="store_true", help="For run: also what is up to date or kept.")
+    @argument("--jobs", type=count, default=0, metavar="N", help="For run: how many at once.")
+    @argument("--background", "-b", action="store_true",
+              help="For run: in a thread; gives a future at once.")
+    def notebook_flow(self, line: str) -> None:
+        """Show, run, restore or export the flow that the notebook's task cells form."""
 
     @no_var_expand
     @magic_arguments()

@@ -16,12 +16,13 @@ from IPython.core.error import UsageError
 
 from nbflow.analysis.graph import CellGraph, EdgeKind
 from nbflow.engine.futures import TaskFuture
-from nbflow.errors import NbflowError, UnknownTaskCell
+from nbflow.errors import NbflowError
 from nbflow.model.annotations import allow_failure
 from nbflow.model.specs import FlowSpec
 from nbflow.model.states import State
-from nbflow.notebook import graphing
+from nbflow.notebook import graphing, running
 from nbflow.notebook.recording import show_again
+from nbflow.notebook.remembering import CellKeeper
 from nbflow.notebook.task_cells import TaskCell
 from nbflow.task_runners import ThreadPoolTaskRunner
 
@@ -75,7 +76,10 @@ class NotebookFlow:
         known = self._session.task_cells
         for target in choice.targets:
             if target not in known and target not in _variables(graph):
-                raise UsageError(str(UnknownTaskCell(target, list(known))))
+                raise UsageError(
+                    f"there is no task cell or variable {target!r} in this notebook; "
+                    f"there are: {', '.join(known)}"
+                )
         if not choice.targets:
             names: Sequence[str] = graph.order()
         elif choice.downstream:
@@ -120,10 +124,13 @@ class NotebookFlow:
         """Run the chosen cells in a thread of their own; gives a future at once."""
         graph, cells = self.chosen(choice)
         self._session.shell.user_ns.update(choice.parameters or {})
-        return self.start_cells(graph, cells, choice)
+        return self._start(graph, cells, choice)
 
-    def start_cells(self, graph: CellGraph, cells: list[TaskCell], choice: Choice) -> BackgroundRun:
-        """Run these cells in a thread of their own; gives a future at once."""
+    def start_one(self, task_cell: TaskCell) -> BackgroundRun:
+        """Run one cell in a thread of its own; gives a future at once."""
+        return self._start(self.graph(), [task_cell], Choice())
+
+    def _start(self, graph: CellGraph, cells: list[TaskCell], choice: Choice) -> BackgroundRun:
         self.pending = [one for one in self.pending if not one.done()]
         background = BackgroundRun(cells)
         context = copy_context()
@@ -172,6 +179,8 @@ class NotebookFlow:
         )
         self._session.watch().engine.call(spec, (), {})
         if run.error is not None:
+            if run.failed is not None:
+                running.show_briefly(self._session, run.error, run.failed.cell)
             raise run.error
 
     def _show(self, cell: TaskCell, shown: list[Any]) -> None:
@@ -206,37 +215,32 @@ class _Run:
         self._show = show
         self.jobs = choice.jobs or min(4, os.cpu_count() or 1)
         self.error: BaseException | None = None
+        self.failed: TaskCell | None = None
         self._done: queue.SimpleQueue[TaskCell] = queue.SimpleQueue()
         self._ends: dict[str, TaskFuture[Any] | State] = {}
-        self._shown: dict[str, Callable[[], list[Any]]] = {}
+        self._keepers: dict[str, CellKeeper] = {}
 
     def body(self) -> None:
         """Submit every cell with what it waits for; show what each shows when it has ended."""
         namespace = self._session.shell.user_ns
         engine = self._session.watch().engine
-        n_open = 0
         alone = len(self._cells) == 1 or self.jobs == 1
         for name in [name for name in self._graph.order() if name in self._cells]:
             cell = self._cells[name]
-            spec, keeper = self._session.spec_of(
-                cell, refresh=self._choice.force, holds=True, alone=alone
+            spec, keeper = running.spec_of(
+                self._session, cell, refresh=self._choice.force, holds=True, alone=alone
             )
-            self._shown[name] = lambda keeper=keeper: keeper.shown
+            self._keepers[name] = keeper
             waits = self._waits(name)
-            in_main = graphing.needs_main_thread(cell, namespace)
-            if in_main:
-                n_open -= self._settle([one for one in waits if isinstance(one, TaskFuture)])
-            if in_main and all(_is_good(one) for one in waits):
+            if graphing.needs_main_thread(cell, namespace) and self._have_come(waits):
                 self._ends[name] = engine.call(spec, (), {}, return_state=True)
                 self._done.put(cell)
-                n_open += 1
             else:
-                future = engine.submit(spec, (), {}, wait_for=[*waits])
+                future = engine.submit(spec, (), {}, wait_for=waits)
                 self._ends[name] = future
                 future.add_done_callback(lambda _, cell=cell: self._done.put(cell))
-                n_open += 1
-        while n_open:
-            n_open -= self._end(self._done.get())
+        for _ in self._cells:
+            self._end(self._done.get())
 
     def _waits(self, name: str) -> list[Any]:
         waits: list[Any] = []
@@ -246,29 +250,29 @@ class _Run:
                 waits.append(end if edge.kind is EdgeKind.DATA else allow_failure(end))
         return waits
 
-    def _settle(self, futures: list[TaskFuture[Any]]) -> int:
-        """Wait for these; gives how many cells have been shown meanwhile."""
-        for future in futures:
-            future.wait()
-        return 0
+    @staticmethod
+    def _have_come(waits: list[Any]) -> bool:
+        """Wait here for what a cell needs; tells whether it may run."""
+        for wait in waits:
+            is_needed = not isinstance(wait, allow_failure)
+            end = wait if is_needed else wait.value
+            if isinstance(end, TaskFuture):
+                end.wait()
+            state = end if isinstance(end, State) else end.state
+            if is_needed and not state.is_completed():
+                return False
+        return True
 
-    def _end(self, cell: TaskCell) -> int:
+    def _end(self, cell: TaskCell) -> None:
         end = self._ends[cell.name]
         state = end if isinstance(end, State) else end.state
-        self._session.freshness.ended(cell, state)
-        self._show(cell, self._shown[cell.name]())
+        if isinstance(end, TaskFuture):
+            end._observe()  # its failure is told here, not as one that nobody looked at
+        self._show(cell, self._keepers[cell.name].shown)
         if not state.is_completed() and self.error is None:
             error = state.error
             self.error = error if error is not None else NbflowError(state.message)
-        if isinstance(end, TaskFuture):
-            end._observe()  # its failure is told here, not as one that nobody looked at
-        return 1
-
-
-def _is_good(wait: Any) -> bool:
-    end = wait.value if isinstance(wait, allow_failure) else wait
-    state = end if isinstance(end, State) else end.state
-    return isinstance(wait, allow_failure) or state.is_completed()
+            self.failed = cell
 
 
 def _variables(graph: CellGraph) -> set[str]:

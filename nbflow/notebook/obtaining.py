@@ -16,6 +16,7 @@ class Obtained:
         reason: Why it is uncached or has failed, in words.
         seconds: How long it took now.
         saved_seconds: For a cached one: how long it took when it ran.
+        changed: Names that it was seen to change in place.
     """
 
     status: str
@@ -24,6 +25,7 @@ class Obtained:
     key: str = ""
     name: str = ""
     saved_seconds: float = 0.0
+    changed: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """For the metadata of an executed notebook."""

@@ -105,17 +105,25 @@ def recording(*, holds: bool = False) -> Iterator[Recorder]:
         recorder.reset(token)
 
 
-def show_again(shell: Any, shown: list[tuple[Any, ...]], last: Any, *, has_last: bool) -> None:
+def show_again(
+    shell: Any,
+    shown: list[tuple[Any, ...]],
+    last: Any,
+    *,
+    has_last: bool,
+    as_display: bool = False,
+) -> None:
     """Show what was recorded, in order, where the current cell shows things.
 
     Args:
         last: The value that the recorded RESULT is of, if `has_last`; for `_` and `Out`.
+        as_display: Show a RESULT as a display: it is not that of the current cell.
     """
     for kind, *facts in shown:
         if kind == STREAM:
             stream = sys.stderr if facts[0] == "stderr" else sys.stdout
             stream.write(facts[1])
-        elif kind == DISPLAY:
+        elif kind == DISPLAY or as_display:
             shell.display_pub.publish(facts[0], facts[1])
         else:
             _show_result(shell, facts[0], facts[1], last, has_last=has_last)

@@ -35,6 +35,7 @@ class CellKeeper:
         alone: Whether no other cell runs at the same time.
 
     Attributes:
+        open: Begins the visit; see `CellMemory.visit`.
         shown: What the cell has shown; see `Recorder`.
     """
 
@@ -61,7 +62,7 @@ class CellKeeper:
         self._reason = reason
         self._min_seconds = min_seconds
         # Only when its turn has come: what it reads may be written by cells that run before.
-        self._open = partial(
+        self.open = partial(
             session.memory.visit,
             cell,
             forced=forced,
@@ -78,7 +79,7 @@ class CellKeeper:
     def lookup(self, context: RunContext) -> Hit | None:
         """Put back what the cell did before, if that is known."""
         self._began = time.perf_counter()
-        self.visit = self._open()
+        self.visit = self.open()
         found = None if self._reason else self.visit.find()
         if found is None:
             return None
@@ -88,12 +89,13 @@ class CellKeeper:
             self.visit.reasons.bars[f"it could not be put back: {error}"] = None
             return None
         outcome = found.outcome
+        self.obtained.changed = outcome.changed
         self.shown = outcome.shown
         if not self._holds:
             show_again(self._session.shell, outcome.shown, last, has_last=outcome.has_last)
         self._set("cached", "", found.key)
         self.obtained.saved_seconds = outcome.seconds
-        return Hit(last, found.created_at, found.seconds, message=_told(found))
+        return Hit(last, found.created_at, found.seconds, 0, message=_told(found))
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -134,6 +136,7 @@ class CellKeeper:
                 run_id=context.run.id,
                 seconds=self._seconds,
             )
+        self.obtained.changed = self.visit.changed
         self._set("uncached" if reason else "completed", reason, self.visit.key or "")
         return state
 

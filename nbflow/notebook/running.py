@@ -31,7 +31,10 @@ def run_task_cell(session: Session, magic_line: str, source: str, args: Any) -> 
     """Run a cell as a task in the user's namespace; gives its last expression's value."""
     __tracebackhide__ = True
     cell = _compiled(session, source, magic_line)
-    task_cell = session.register(args.name or cell.result_name or "", cell, args, magic_line)
+    name, line = args.name or cell.result_name or "", magic_line.removeprefix("%%task").strip()
+    task_cell = session.register(name, cell, args, magic_line, line)
+    if args.background:
+        return session.flow.start_one(task_cell)
     return rerun(session, task_cell)
 
 
@@ -238,14 +241,19 @@ def _run(
         _show_instead(error, [f"KeyboardInterrupt: {spec.name!r} was cancelled"])
         raise
     except BaseException as error:
-        formatter = session.shell.InteractiveTB
-        trace = users_traceback(error, cell.filename)
-        if trace is not None:
-            shown = formatter.structured_traceback(type(error), error, trace, tb_offset=0)
-        else:  # what ended the cell did not come from a line of it
-            shown = formatter.get_exception_only(type(error), error)
-        _show_instead(error, shown)
+        show_briefly(session, error, cell)
         raise
+
+
+def show_briefly(session: Session, error: BaseException, cell: CellCode) -> None:
+    """Have the traceback of an error begin in the cell's own code."""
+    formatter = session.shell.InteractiveTB
+    trace = users_traceback(error, cell.filename)
+    if trace is not None:
+        shown = formatter.structured_traceback(type(error), error, trace, tb_offset=0)
+    else:  # what ended the cell did not come from a line of it
+        shown = formatter.get_exception_only(type(error), error)
+    _show_instead(error, shown)
 
 
 def _compiled(session: Session, source: str, magic_line: str) -> CellCode:

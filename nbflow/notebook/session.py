@@ -15,19 +15,24 @@ from nbflow.errors import NbflowError
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.runs import Run, RunKind
 from nbflow.model.specs import Spec
-from nbflow.model.states import FINAL_TYPES
+from nbflow.model.states import FINAL_TYPES, State
+from nbflow.analysis.effects import is_definitions_only
+from nbflow.analysis.names import cell_names
 from nbflow.memo.memory import CellMemory
-from nbflow.notebook import running
+from nbflow.notebook import restoring, running
 from nbflow.notebook.autotask import Autotask
 from nbflow.notebook.cells import CellCode
 from nbflow.notebook.completion import complete
+from nbflow.notebook.freshness import Freshness
 from nbflow.notebook.magics import NbflowMagics
+from nbflow.notebook.notebook_flow import NotebookFlow
 from nbflow.notebook.output import OutputRouter, unwatched
 from nbflow.notebook.obtaining import Obtained
 from nbflow.notebook.shells import injected_names, shell_probes
 from nbflow.notebook.status import StatusLine
 from nbflow.notebook.task_cells import TaskCell
 
+logger = logging.getLogger(__name__)
 Undo = Callable[[], object]
 
 
@@ -36,6 +41,9 @@ class Session:
 
     Attributes:
         task_cells: Cells that were run as tasks, by name.
+        flow: What the task cells form.
+        freshness: Which of them are stale.
+        definitions: Sources of plain cells that only import, define and set constants, in order.
         quiet: The spec, if any, whose run shows no status line.
         obtained: How the cells that were run as tasks got their results, in order.
     """
@@ -47,6 +55,10 @@ class Session:
         self.obtained: list[Obtained] = []
         self._memory: CellMemory | None = None
         self._cell_id = ""
+        self.definitions: dict[str, None] = {}
+        self._noted: list[tuple[str, str, str]] = []
+        self.freshness = Freshness()
+        self.flow = NotebookFlow(self)
         self._autotask: Autotask | None = None
         self._undo: list[Undo] = []
         self._statuses: dict[str, StatusLine] = {}
@@ -66,7 +78,9 @@ class Session:
         while self._undo:
             self._undo.pop()()
 
-    def register(self, name: str, cell: CellCode, options: Any, line: str = "") -> TaskCell:
+    def register(
+        self, name: str, cell: CellCode, options: Any, line: str = "", option_line: str = ""
+    ) -> TaskCell:
         """Take note of a cell that is about to run as a task; gives it a name if it has none.
 
         A cell that was run before keeps its place, whatever its name is now. Cells of one name are
@@ -78,7 +92,7 @@ class Session:
             name = same[0].name if same else f"cell-{self.shell.execution_count}"
         if not getattr(options, "name", None):
             name = self._free_name(name)
-        made = TaskCell(name, cell, options, line, self._cell_id)
+        made = TaskCell(name, cell, options, line, self._cell_id, option_line)
         for old in same:
             if old.name != name:
                 self.task_cells = {
@@ -146,6 +160,31 @@ class Session:
     def _pre_run_cell(self, info: Any) -> None:
         self._cell_id = getattr(info, "cell_id", None) or ""
         self.watch()
+        raw_cell = getattr(info, "raw_cell", "") or ""
+        if not self.is_autotask and not raw_cell.startswith("%"):
+            self._note_definitions(raw_cell)
+        if self.flow.pending:
+            self._wait_for_background(raw_cell)
+
+    def _note_definitions(self, raw_cell: str) -> None:
+        """Cells that only define names are needed to export and to restore the tasks."""
+        try:
+            source = self.shell.transform_cell(raw_cell)
+            if source.strip() and is_definitions_only(source):
+                self.definitions.pop(raw_cell, None)
+                self.definitions[raw_cell] = None
+        except SyntaxError:
+            pass
+
+    def _wait_for_background(self, raw_cell: str) -> None:
+        """Let cells in the background finish that write what this cell reads."""
+        body = raw_cell.partition("\n")[2] if raw_cell.startswith("%%") else raw_cell
+        try:
+            found = cell_names(self.shell.transform_cell(body))
+        except SyntaxError:
+            return
+        reads = {*found.reads, *found.deferred, *found.mutates}
+        self.flow.wait_for(reads, {*found.writes, *found.deletes, *found.mutates})
 
     def _close_router(self) -> None:
         if self._router is not None:
@@ -165,12 +204,26 @@ class Session:
         for status in tuple(self._statuses.values()):
             status.on_event(event)
         if type(event) is StateChanged and event.state.type in FINAL_TYPES:
+            if isinstance(run.spec.owner, TaskCell):
+                self._ended(run.spec.owner, event.state)
             if self._router is not None:
                 self._router.end_of(run.id)
             ended = self._statuses.pop(run.id, None)
             if ended is not None:
                 ended.end()
         self._write_line(event)
+
+    def _ended(self, cell: TaskCell, state: State) -> None:
+        if cell.obtained is not None and cell.obtained.changed:
+            cell.changes = cell.obtained.changed
+        self.freshness.ended(cell, state)
+        noted = [(one.name, one.cell.source, one.option_line) for one in self.task_cells.values()]
+        if noted != self._noted:
+            self._noted = noted
+            try:
+                restoring.note(self)
+            except Exception:  # a store that fails may not stop the cell
+                logger.debug("the list of task cells was not kept", exc_info=True)
 
     def _is_outermost(self, run: Run) -> bool:
         """Whether a run has a line of its own: flows and task cells that no run here has called."""

@@ -18,6 +18,7 @@ class TaskCell:
         options: The magic's options, as parsed.
         line: The magic's line; empty for a cell that `%autotask` made a task.
         cell_id: The front end's id of the cell; empty if it sends none.
+        option_line: The options as they were written.
         changes: Names that the cell was seen to change in place.
         run: Its newest run.
         obtained: How that run got its results.
@@ -28,6 +29,7 @@ class TaskCell:
     options: Any
     line: str = ""
     cell_id: str = ""
+    option_line: str = ""
     changes: tuple[str, ...] = ()
     run: Run | None = None
     obtained: Obtained | None = None

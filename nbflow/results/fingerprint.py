@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from nbflow.results import fingerprint_plain  # noqa: F401  (fills the tables)
+from nbflow.results import file_inputs, fingerprint_plain  # noqa: F401  (fill the tables)
 from nbflow.results.fingerprint_arrays import array_family
 from nbflow.results.fingerprint_arrow import arrow_family
 from nbflow.results.fingerprint_code import code_family, is_library_module

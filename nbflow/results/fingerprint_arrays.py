@@ -10,6 +10,7 @@ import xxhash
 
 from nbflow.errors import Unfingerprintable
 from nbflow.results.fingerprint_bulk import (
+    BULK_SIZE,
     LEAF_BYTES,
     in_threads,
     memory_digest,
@@ -44,7 +45,7 @@ def content_of(walk: Walk, array: Any) -> bytes:
     if dtype.hasobject:
         if dtype.names:
             return walk.node(b"n", [*head, *(content_of(walk, array[n]) for n in dtype.names)])
-        return walk.node(b"n", [*head, walk.several(b"l", array.ravel().tolist())])
+        return walk.node(b"n", [*head, encode_items(walk, array.ravel().tolist())])
     if dtype.kind not in "biufcmMSUV":
         raise Unfingerprintable(f"numpy.ndarray of {dtype}")
     if dtype.names and not _is_packed(dtype):  # what is between the fields does not count
@@ -52,6 +53,12 @@ def content_of(walk: Walk, array: Any) -> bytes:
     if dtype.char in "gG":  # the same holds for the last bytes of each long float
         return walk.node(b"n", [*head, digest(_without_padding(array))])
     return walk.node(b"n", [*head, _values_digest(array)])
+
+
+def encode_items(walk: Walk, items: list[Any]) -> bytes:
+    """A list that was made to be encoded, and that nobody else holds."""
+    whole = walk.bulk(items) if len(items) >= BULK_SIZE else None
+    return walk.several(b"l", items) if whole is None else b"Bl" + whole
 
 
 def encode_dtype(walk: Walk, dtype: Any) -> bytes:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nbflow.errors import Unfingerprintable
-from nbflow.results.fingerprint_bulk import memory_digest, pickle_digest
+from nbflow.results.fingerprint_arrays import encode_items
+from nbflow.results.fingerprint_bulk import memory_digest
 from nbflow.results.fingerprint_walk import Encoder, Walk, type_name
 
 
@@ -27,7 +28,7 @@ def encode_arrow(walk: Walk, column: Any) -> bytes:
     content = _content(column)
     if content is None:
         # Lists and structs, by their values: no way that is both fast and sure is known.
-        return walk.node(b"A", [*head, walk.several(b"l", column.to_pylist())])
+        return walk.node(b"A", [*head, encode_items(walk, column.to_pylist())])
     return walk.node(b"A", [*head, *content])
 
 
@@ -144,10 +145,7 @@ def _polars_content(walk: Walk, series: Any) -> bytes:
             return walk.node(b"Pa", [about, encode_arrow(walk, series.to_arrow())])
         except (NotImplementedError, ValueError):
             pass  # columns of Python objects, and of types that arrow lacks
-    values = series.to_list()
-    if set(map(type, values)) <= {int, float, str, bytes, bool, type(None)}:
-        return walk.node(b"Pl", [about, pickle_digest(values)])
-    return walk.node(b"Pl", [about, walk.several(b"l", values)])
+    return walk.node(b"Pl", [about, encode_items(walk, series.to_list())])
 
 
 def _can_import(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import gc
 import pickle
 import threading
 from collections import deque
@@ -104,11 +104,12 @@ def pickle_digest(value: Any) -> bytes:
 
 
 def parts_of(containers: Iterable[Any]) -> list[Any]:
-    """All items, keys and values of exact lists, tuples and dicts, in order."""
-    several = [
-        itertools.chain(one, one.values()) if type(one) is dict else one for one in containers
-    ]
-    return list(itertools.chain.from_iterable(several))
+    """What exact lists, tuples and dicts hold, in an order that depends on nothing else.
+
+    Keys that are texts are left out: the collector, which finds the parts at the speed of C, does
+    not visit them.
+    """
+    return gc.get_referents(*containers)
 
 
 def is_plain_and_flat(value: Any) -> bool:

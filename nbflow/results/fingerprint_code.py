@@ -99,10 +99,11 @@ def _function(walk: Walk, fn: types.FunctionType) -> bytes:
     """By code, defaults, closure, attributes and globals; in libraries by name."""
     if is_library(fn) and fn.__globals__.get("__name__") == fn.__module__:
         return walk.several(b"G", [fn.__module__, fn.__qualname__, version_of(fn.__module__)])
+    is_functools = fn.__globals__ is vars(functools)
     cells = tuple(
         _contents(cell)
         for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)
-        if name not in _CACHES or fn.__globals__ is not vars(functools)
+        if name not in _CACHES or not is_functools
     )
     home = fn.__globals__.get("__name__")
     if isinstance(home, str) and is_library_module(home):
@@ -114,12 +115,14 @@ def _function(walk: Walk, fn: types.FunctionType) -> bytes:
         walk.note_code(fn)
         what, globals_ = [fn.__code__], walk.globals_of(fn)
     parts = [*what, fn.__defaults__, fn.__kwdefaults__, cells]
-    attributes = _flat(fn.__dict__)
+    attributes = _flat(
+        {k: v for k, v in fn.__dict__.items() if k not in _CACHES or not is_functools}
+    )
     return walk.node(b"F", [*map(walk.encode, parts), globals_, *map(walk.encode, attributes)])
 
 
 # Of `functools.singledispatch`: they fill as it is called, and hold weak references.
-_CACHES = frozenset({"dispatch_cache", "cache_token"})
+_CACHES = frozenset({"dispatch_cache", "cache_token", "_clear_cache"})
 
 
 def _contents(cell: types.CellType) -> Any:
@@ -216,11 +219,12 @@ _CLASS_NOISE = {
 
 def _member(walk: Walk, member: Any) -> bytes:
     """What a class holds under a name."""
-    if isinstance(member, staticmethod | classmethod):
-        return walk.several(b"Cm", [type(member).__name__, member.__func__])
-    if isinstance(member, property):
+    kind = type(member)  # an object may lie about its class
+    if issubclass(kind, staticmethod | classmethod):
+        return walk.several(b"Cm", [kind.__name__, member.__func__])
+    if kind is property:
         return walk.several(b"Cp", [member.fget, member.fset, member.fdel])
-    if isinstance(member, types.MemberDescriptorType):
+    if kind is types.MemberDescriptorType:
         return b"Cs"
     return walk.encode(member)
 

@@ -96,7 +96,7 @@ class ContentWalk(Walk):
         for name in sorted(names.intersection(namespace)):
             value = namespace[name]
             parts.append(name.encode())
-            if isinstance(value, ModuleType) and not is_library_module(value.__name__):
+            if issubclass(type(value), ModuleType) and not is_library_module(value.__name__):
                 parts.append(self._reached(value, names))
             else:
                 parts.append(self.encode(value))

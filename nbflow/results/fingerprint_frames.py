@@ -6,7 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nbflow.results.fingerprint_arrays import content_of, encode_dtype, strided_digests
+from nbflow.results.fingerprint_arrays import (
+    content_of,
+    encode_dtype,
+    encode_items,
+    strided_digests,
+)
 from nbflow.results.fingerprint_arrow import encode_arrow
 from nbflow.results.fingerprint_bulk import in_threads, memory_digest
 from nbflow.results.fingerprint_walk import Encoder, Walk, type_name
@@ -158,7 +163,7 @@ def _extension(walk: Walk, values: Any) -> bytes:
         if values.dtype.storage == "pyarrow":
             return encode_arrow(walk, values.__arrow_array__())
         texts = [None if one is values.dtype.na_value else one for one in values]
-        return walk.several(b"Vs", [tuple(texts)])
+        return walk.node(b"Vs", [encode_items(walk, texts)])
     if isinstance(values.dtype, pd.IntervalDtype):
         return walk.node(b"Vi", [_labels(walk, values.left), _labels(walk, values.right)])
     missing = np.asarray(values.isna())

@@ -36,6 +36,8 @@ _REFUSED_TYPES: tuple[type, ...] = (
 )
 # Files in memory: all of their state is kept by pickle.
 _MEMORY_FILES = (io.StringIO, io.BytesIO)
+# What compiled libraries have as functions.
+_FUNCTION_TYPES = frozenset({"cython_function_or_method", "_ArrayFunctionDispatcher"})
 _NEW = getattr(copyreg, "__newobj__")  # noqa: B009  (mypy does not know it)
 
 
@@ -117,4 +119,5 @@ def any_object(kind: type) -> Encoder:
     """The last family."""
     is_value = issubclass(kind, tuple | str | bytes | int | float | complex | frozenset)
     is_value = is_value and not getattr(kind, "__dictoffset__", 0)
+    is_value = is_value or kind.__name__ in _FUNCTION_TYPES
     return Encoder(encode_object, has_identity=not is_value)

@@ -27,13 +27,17 @@ from nbflow.results.fingerprint_walk import (
 )
 
 _INLINE_BYTES = 256
+_pack_int = struct.Struct("<cq").pack
+_pack_size = struct.Struct("<cQ").pack
 _pack_float = struct.Struct("<cd").pack
 _pack_complex = struct.Struct("<cdd").pack
 
 
 def _int(value: int) -> bytes:
+    if -(1 << 63) <= value < 1 << 63:
+        return _pack_int(b"i", value)
     size = (value.bit_length() + 8) // 8
-    return b"i" + size.to_bytes(4, "little") + value.to_bytes(size, "little", signed=True)
+    return _pack_size(b"I", size) + value.to_bytes(size, "little", signed=True)
 
 
 def _text(value: str) -> bytes:
@@ -42,8 +46,7 @@ def _text(value: str) -> bytes:
 
 def encode_bytes(value: Any) -> bytes:
     size = len(value)
-    content = value if size <= _INLINE_BYTES else memory_digest(value)
-    return b"b" + size.to_bytes(8, "little") + content
+    return _pack_size(b"b", size) + (value if size <= _INLINE_BYTES else memory_digest(value))
 
 
 SCALARS.update(

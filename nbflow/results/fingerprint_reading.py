@@ -184,7 +184,7 @@ class NotebookWalk(Walk):
         key = id(value)
         prefix = b""
         if encoder.has_identity:
-            known = self._known(key, value)
+            known = self._known(key, kind, value)
             if known is not None:
                 if key not in self._bare:
                     return known
@@ -192,7 +192,7 @@ class NotebookWalk(Walk):
                 self._bare.discard(key)
                 self._n_new += 1
                 prefix = b"=" + known
-            elif not (isinstance(value, _DEFINITIONS) and is_library(value)):
+            elif not (issubclass(kind, _DEFINITIONS) and is_library(value)):
                 self._register(value)
         elif key in self._values:
             return self._values[key]
@@ -214,7 +214,7 @@ class NotebookWalk(Walk):
 
     # --- places -------------------------------------------------------------------------------
 
-    def _known(self, key: int, value: Any) -> bytes | None:
+    def _known(self, key: int, kind: type, value: Any) -> bytes | None:
         """What stands for an object that was met, or has a name of its own."""
         place = self._places.get(key)
         if place is not None:
@@ -224,7 +224,7 @@ class NotebookWalk(Walk):
             if self._in_set is None or key not in self._in_set:
                 raise Unfingerprintable(type_name(type(value)), "shared by an item of a set")
             return b"%" + str(self._in_set[key]).encode() + b"\0"
-        if isinstance(value, _DEFINITIONS):
+        if issubclass(kind, _DEFINITIONS):
             name = getattr(value, "__name__", None)
             is_named = isinstance(name, str) and name != self._name
             if is_named and self._namespace.get(name) is value and not is_library(value):

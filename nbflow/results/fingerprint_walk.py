@@ -7,6 +7,7 @@ of its parts. The modules `fingerprint_*` put their encoders into the tables her
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -78,9 +79,10 @@ class Walk(ABC):
         """A user's function was reached."""
 
     def node(self, tag: bytes, parts: Iterable[bytes]) -> bytes:
-        """A container: its tag and one digest of its parts, each with its length."""
-        joined = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
-        return tag + digest(joined)
+        """A container: its tag and one digest of its parts, with the length of each."""
+        parts = list(parts)
+        lengths = array("Q", map(len, parts))
+        return tag + digest(b"%d:%b%b" % (len(parts), lengths.tobytes(), b"".join(parts)))
 
     def several(self, tag: bytes, values: Iterable[Any]) -> bytes:
         encode = self.encode

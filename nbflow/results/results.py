@@ -339,10 +339,15 @@ class Results:
 
     def _report(self, key: str, row: ResultRow | None, error: Exception) -> None:
         """Say once why a result is not used, and forget it if it never can be."""
-        if key not in self._reported:
-            self._reported.add(key)
-            task_name = row.task_name if row is not None else ""
-            logger.warning("the kept result of task %r is not used: %s", task_name, error)
+        of_all = row is None or isinstance(error, _KeyUnusable)
+        about = str(error) if of_all else key
+        if about not in self._reported:
+            self._reported.add(about)
+            if of_all:
+                logger.warning("kept results are not used: %s", error)
+            else:
+                assert row is not None
+                logger.warning("the kept result of task %r is not used: %s", row.task_name, error)
         if row is None or isinstance(error, OSError | MemoryError | _KeyUnusable):
             return
         with contextlib.suppress(Exception):  # a store that fails may not stop the task

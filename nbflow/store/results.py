@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
@@ -53,6 +54,12 @@ class Removed:
 
 _COLUMNS = """key, size_bytes, entry, file, created_at, expires_at, task_name, run_id, seconds,
     family"""
+_COUNT = """
+    UPDATE results SET hits = hits + new.n, seconds_saved = seconds_saved + new.seconds,
+        used_at = max(used_at, new.at)
+    FROM (SELECT value ->> 0 AS key, value ->> 1 AS n, value ->> 2 AS seconds, value ->> 3 AS at
+          FROM json_each(?)) AS new
+    WHERE results.key = new.key"""
 
 
 def put(connection: sqlite3.Connection, row: ResultRow) -> str | None:
@@ -79,11 +86,14 @@ def get(connection: sqlite3.Connection, key: str) -> ResultRow | None:
 
 def use(connection: sqlite3.Connection, uses: Iterable[tuple[str, str, float, float]]) -> None:
     """Count hits."""
-    connection.executemany(
-        """UPDATE results SET hits = hits + 1, seconds_saved = seconds_saved + ?,
-               used_at = max(used_at, ?) WHERE key = ?""",
-        [(seconds, at, key) for _, key, seconds, at in uses],
-    )
+    of_keys: dict[str, list[Any]] = {}
+    for _, key, seconds, at in uses:
+        counted = of_keys.setdefault(key, [key, 0, 0.0, at])
+        counted[1] += 1
+        counted[2] += seconds
+        counted[3] = at
+    # One statement for all: between two, a busy thread would keep the interpreter lock for 5 ms.
+    connection.execute(_COUNT, (json.dumps(list(of_keys.values())),))
 
 
 def drop(connection: sqlite3.Connection, row: ResultRow) -> None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from nbflow.cli.main import parse_parameters
+from tests.cli.conftest import NBFLOW, Answer, Command, of
 
 SCRIPT = """
 import sys, time
@@ -43,10 +41,9 @@ def sleeps():
     print("begun", flush=True)
     time.sleep(60)
 """
-NBFLOW = [sys.executable, "-m", "nbflow.cli.main"]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "bad.py").write_text("import no_such_module\n")
@@ -56,28 +53,6 @@ def folder(tmp_path: Path) -> Path:
             new_notebook(cells=[new_code_cell(one) for one in cells[:n]]), tmp_path / name
         )
     return tmp_path
-
-
-Answer = subprocess.CompletedProcess[str]
-Command = Callable[..., Answer]
-
-
-@pytest.fixture
-def nbflow(folder: Path) -> Command:
-    """Runs a command in the folder, with the test's own store."""
-
-    def run(*arguments: str, **environment: str) -> Answer:
-        return subprocess.run(
-            [*NBFLOW, *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, **environment},
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -95,12 +70,6 @@ def sleeping(folder: Path) -> Iterator[subprocess.Popen[str]]:
     yield process
     process.kill()
     process.communicate()
-
-
-def of(answer: Answer) -> Any:
-    """What a command printed as JSON."""
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout)
 
 
 # --- run ------------------------------------------------------------------------------------------
@@ -131,6 +100,33 @@ def test_run_names_the_failing_cell_last_on_stderr(nbflow: Command):
     )
     assert "bad-0\tbad\tFailed" in answer.stdout
     assert "Traceback" not in answer.stderr
+
+
+def test_run_goes_on_after_errors_that_are_allowed(nbflow: Command, folder: Path):
+    answer = nbflow("run", "fails.ipynb", "--allow-errors")
+
+    assert answer.returncode == 1
+    assert "-- cell 4 of 4: 'never'\n" in answer.stderr
+    assert answer.stderr.splitlines()[-1] == "nbflow: 1 cell failed"
+    assert "\n4 cells: 1 failed\n" in answer.stdout
+    cells = nbformat.read(folder / "fails.executed.ipynb", 4).cells
+    assert cells[3].outputs[0].data["text/plain"] == "'never'"
+    assert nbflow("run", "good.ipynb", "--allow-errors").returncode == 0
+
+
+def test_run_tells_what_was_reused(nbflow: Command, folder: Path):
+    cells = ["import time", "time.sleep(0.2)\nx = 1", "y = x + 1\ntime.sleep(0.2)", "print(y)"]
+    nbformat.write(new_notebook(cells=[new_code_cell(one) for one in cells]), folder / "slow.ipynb")
+
+    first = nbflow("run", "slow.ipynb", "--autotask", "-o", "out.ipynb")
+    second = nbflow("run", "slow.ipynb", "--autotask", "-o", "out.ipynb")
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "\n4 cells: 2 run, 2 uncached\n" in first.stdout
+    assert "\n4 cells: 2 cached (saved 0.4 s), 2 uncached\n" in second.stdout
+    assert "-- cell 2 of 4: cached (saved 0.2 s)\n" in second.stderr
+    third = nbflow("run", "slow.ipynb", "-o", "out.ipynb")
+    assert "cells:" not in third.stdout
 
 
 def test_run_takes_parameters_and_an_output(nbflow: Command, folder: Path):
@@ -187,7 +183,8 @@ def test_what_cannot_be_run_is_told_in_a_line(nbflow: Command, arguments: list[s
 
 
 def test_a_wrong_parameter_or_option_is_a_usage_error(nbflow: Command):
-    for arguments in (["script.py:report", "-p", "n"], ["script.py:report", "-o", "x"]):
+    wrong = (["-p", "n"], ["-o", "x"], ["--autotask"], ["--allow-errors"])
+    for arguments in (["script.py:report", *options] for options in wrong):
         answer = nbflow("run", *arguments)
         assert answer.returncode == 2
         assert "Invalid value" in answer.stderr
@@ -428,13 +425,13 @@ def test_a_run_needs_no_usable_home(nbflow: Command, folder: Path):
 def test_without_arguments_it_prints_help(nbflow: Command):
     text = nbflow().stdout
 
-    for verb in ("run", "runs", "cancel", "pause", "resume", "concurrency-limit", "version"):
+    for verb in ("run", "runs", "cache", "cancel", "pause", "resume", "concurrency-limit"):
         assert f" {verb} " in text
     assert "Commands" in nbflow("runs").stdout
 
 
 def test_every_command_has_help(nbflow: Command):
-    for command in (["run"], ["cancel"], ["runs", "ls"], ["runs", "logs"], ["gcl", "create"]):
+    for command in (["run"], ["cancel"], ["runs", "ls"], ["cache", "rm"], ["gcl", "create"]):
         answer = nbflow(*command, "-h")
         assert answer.returncode == 0
         assert f" {' '.join(command)} [OPTIONS]" in answer.stdout

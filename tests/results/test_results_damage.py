@@ -1,4 +1,4 @@
-"""What is damaged, half-written or not of this user is never unpickled: it is dropped, told once."""
+"""What is damaged or not of this user is never unpickled: it is dropped, and told once."""
 
 from __future__ import annotations
 

@@ -31,10 +31,14 @@ def hidden_state() -> dict[str, str]:
         "decimal": repr(decimal.getcontext()),
         "recursion": repr(sys.getrecursionlimit()),
         "gc": repr(gc.isenabled()),
-        "builtins": _lines(sorted(f"{k}:{type(v).__name__}" for k, v in vars(builtins).items() if k != "_")),
+        "builtins": _lines(
+            f"{name} of the notebook's" if _is_of_notebook(value) else name
+            for name, value in sorted(vars(builtins).items())
+            if name != "_"
+        ),
         "signals": _lines(
             f"{s}={getattr(signal.getsignal(s), '__qualname__', signal.getsignal(s))}"
-            for s in (signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1)
+            for s in (signal.SIGTERM, signal.SIGUSR1)  # SIGALRM is nbflow's own
         ),
         "logging": _logging(),
         "threads": _lines(
@@ -45,6 +49,10 @@ def hidden_state() -> dict[str, str]:
         "hooks": repr((sys.excepthook.__name__, sys.unraisablehook.__name__)),
     }
     return state | _numpy() | _pandas() | _matplotlib()
+
+
+def _is_of_notebook(value: Any) -> bool:
+    return getattr(value, "__module__", None) == "__main__"
 
 
 def _numpy() -> dict[str, str]:

@@ -70,6 +70,10 @@ class Session:
         events = self._ask("run", source, cell_id)
         return _without(events, str(self._folder))
 
+    def poke(self, statements: str) -> str:
+        """Change the namespace without running a cell; gives the error, if any."""
+        return self._ask("poke", statements)
+
     def look(self, probes: Sequence[str] = ()) -> dict[str, str]:
         """The namespace and the hidden state."""
         looked = self._ask("look", tuple(probes))
@@ -127,6 +131,7 @@ class Template:
         )
         theirs.close()
         if self._requests.recv(64) != b"ready":
+            self.close()
             raise RuntimeError("the template process did not start")
 
     def session(

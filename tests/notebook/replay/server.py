@@ -107,6 +107,14 @@ class Notebook:
         sys.stdout.flush()
         return recording.take()
 
+    def poke(self, statements: str) -> str:
+        """Change the namespace past the shell, as a debugger does; gives the error, if any."""
+        try:
+            exec(statements, self._shell.user_ns)
+        except Exception as error:
+            return repr(error)
+        return ""
+
     def look(self, probes: tuple[str, ...]) -> dict[str, str]:
         """Every name's value, hidden state, and the probes' values, as comparable texts."""
         looked = render(self._shell, self._initial, probes)
