@@ -49,13 +49,15 @@ class _Variable:
         sources: Cells its value may come from: the last that surely bound or changed it, and those
             after it that may have.
         touched: Every cell that read, bound or changed it.
-        changed: The cells among them that changed it in place, or bound it.
+        watched: Cells that read an object of its by another name.
+        changed: The cells that changed it in place, or bound it.
         pending: Cells that read it before any had bound it.
         functions: What its value may run when it is called, or read by what is called.
     """
 
     sources: list[str] = field(default_factory=list)
     touched: dict[str, None] = field(default_factory=dict)
+    watched: dict[str, None] = field(default_factory=dict)
     changed: dict[str, None] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     functions: list[FunctionFacts] = field(default_factory=list)
@@ -134,7 +136,7 @@ class Dependencies:
             variable.functions = found if is_certain else [*variable.functions, *found]
             variable.is_module = name in names.imports
             variable.is_used_up = name in names.used_up
-            if is_certain:
+            if is_certain and (name, name) not in names.aliases:
                 self._unlink(name)
         for name, root in names.aliases:
             self._link(name, root)
@@ -164,10 +166,11 @@ class Dependencies:
             **{
                 name: getattr(names, name)
                 for name in names.__slots__
-                if name not in ("mutates", "used_up")
+                if name not in ("mutates", "used_up", "aliases")
             },
             mutates=tuple(dict.fromkeys((*knowing.mutates, *kept))),
             used_up=knowing.used_up,
+            aliases=knowing.aliases,
         )
 
     def _touched_by(self, node: Node, names: CellNames, known_changes: Collection[str]) -> Touched:
@@ -179,7 +182,7 @@ class Dependencies:
         changes = dict.fromkeys((*names.mutates, *known_changes))
         touched.hopes = set(names.immediate) - set(names.reads)
         called = [name for name in names.calls if name in needed]
-        for facts in self._reached(needed):
+        for facts in self._reached(node.name, needed):
             for name in facts.reads:
                 # The cell's own value, unless another may be there before.
                 if name not in certain or self._variable(name).sources:
@@ -191,7 +194,7 @@ class Dependencies:
                 if name not in touched.writes:
                     touched.writes[name] = None
                     touched.conditional.add(name)
-        for facts in self._reached(called):
+        for facts in self._reached(node.name, called):
             touched.hopes -= set() if facts.carries else set(facts.reads)
         changes.update({name: None for name in needed if self._variable(name).is_used_up})
         for name in list(changes):
@@ -210,16 +213,18 @@ class Dependencies:
         facts = self._facts[later[0]].get(name) if later else None
         return [facts] if facts is not None else []
 
-    def _reached(self, names: Iterable[str]) -> list[FunctionFacts]:
+    def _reached(self, cell: str, names: Iterable[str]) -> list[FunctionFacts]:
         """What runs when these are called, or what they hold is."""
         found: list[FunctionFacts] = []
         seen = set(names)
         waiting = list(seen)
         while waiting:
-            for facts in self._functions_of(waiting.pop()):
+            name = waiting.pop()
+            own = self._facts[cell].get(name)  # the cell may define it before it calls the others
+            for facts in (*self._functions_of(name), *([own] if own is not None else [])):
                 if not any(facts is one for one in found):
                     found.append(facts)
-                    fresh = [name for name in facts.reads if name not in seen]
+                    fresh = [one for one in facts.reads if one not in seen]
                     seen.update(fresh)
                     waiting += fresh
         return found
@@ -250,7 +255,7 @@ class Dependencies:
         return seen - {name}
 
     def _link(self, one: str, other: str) -> None:
-        if not (self._variable(one).is_module or self._variable(other).is_module):
+        if one != other and not (self._variable(one).is_module or self._variable(other).is_module):
             self._variable(one).shares.add(other)
             self._variable(other).shares.add(one)
 
@@ -277,6 +282,8 @@ class Dependencies:
             variable.pending.append(cell)
             return
         variable.touched[cell] = None
+        for other in self._sharing(name):  # whoever changes the object by that name comes later
+            self._variable(other).watched[cell] = None
 
     def _binders_below(self, cell: str, name: str) -> list[str]:
         binders = self._binders.get(name, ())
@@ -293,6 +300,8 @@ class Dependencies:
             variable.changed[cell] = None
             return
         self._after_all(cell, name)
+        for other in variable.watched:
+            self._edge(other, cell, name, EdgeKind.ORDER)
         variable.sources = [cell]
         variable.changed[cell] = None
 
@@ -338,6 +347,8 @@ def _reading(names: tuple[str, ...]) -> FunctionFacts:
         reads=names,
         mutates=(),
         writes=(),
+        returns=(),
+        returns_of=(),
         passes=(),
         carries=True,
         is_used_up=False,

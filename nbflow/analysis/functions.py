@@ -52,6 +52,8 @@ class FunctionFacts:
         reads: Names it takes from the notebook when it is called.
         mutates: Names of the notebook whose objects it changes in place.
         writes: Names it declares `global` and binds.
+        returns: Parameters and notebook names whose objects its result may be, or be a part of.
+        returns_of: Functions whose results it returns.
         passes: Parameters and notebook names it hands to functions called by name.
         carries: Its results may hold code that takes names from the notebook: it is a class or
             defines functions.
@@ -65,18 +67,31 @@ class FunctionFacts:
     reads: tuple[str, ...]
     mutates: tuple[str, ...]
     writes: tuple[str, ...]
+    returns: tuple[str, ...]
+    returns_of: tuple[str, ...]
     passes: tuple[Passed, ...]
     carries: bool
     is_used_up: bool
 
     def changes_argument(self, place: int | str | None) -> bool:
         """Whether it changes what it is given at this position or keyword."""
+        return self._has(self.changes, place)
+
+    def returns_argument(self, place: int | str | None) -> bool:
+        """Whether its result may be, or be a part of, what it is given there."""
+        return self._has(self.returns, place)
+
+    def outer_returns(self) -> set[str]:
+        """Names of the notebook among `returns`."""
+        return set(self.returns) - {*self.positional, *self.named, self.rest}
+
+    def _has(self, parameters: tuple[str, ...], place: int | str | None) -> bool:
         if place is None:
-            return bool(self.changes)
+            return bool(parameters)
         if isinstance(place, str):
-            return place in self.changes
+            return place in parameters
         name = self.positional[place] if place < len(self.positional) else self.rest
-        return name in self.changes
+        return name in parameters
 
 
 def parameter_changes(source: str) -> dict[str, tuple[int | str, ...]]:
@@ -130,16 +145,24 @@ def resolved(facts: Mapping[str, FunctionFacts]) -> dict[str, FunctionFacts]:
     """The same facts, with what follows from functions that hand objects on to each other."""
     found = dict(facts)
     is_settled = False
-    while not is_settled:  # ends: changes and mutates only grow
+    while not is_settled:  # ends: each of the three only grows
         is_settled = True
         for name, one in found.items():
             handed = {p.name for p in one.passes if _is_changed_by(p, found)}
             changes = handed & {*one.positional, *one.named, one.rest}
             changes |= set(one.changes)
             mutates = {*one.mutates, *(handed - changes)}
-            if len(changes) > len(one.changes) or len(mutates) > len(one.mutates):
-                ordered = tuple(sorted(changes)), tuple(sorted(mutates))
-                found[name] = replace(one, changes=ordered[0], mutates=ordered[1])
+            returns = set(one.returns)
+            for other in one.returns_of:
+                returns |= found[other].outer_returns() if other in found else set()
+            sizes = len(changes), len(mutates), len(returns)
+            if sizes > (len(one.changes), len(one.mutates), len(one.returns)):
+                found[name] = replace(
+                    one,
+                    changes=tuple(sorted(changes)),
+                    mutates=tuple(sorted(mutates)),
+                    returns=tuple(sorted(returns)),
+                )
                 is_settled = False
     return found
 
@@ -170,6 +193,8 @@ def _union(one: FunctionFacts, other: FunctionFacts) -> FunctionFacts:
         reads=_joined(one.reads, other.reads),
         mutates=_joined(one.mutates, other.mutates),
         writes=_joined(one.writes, other.writes),
+        returns=_joined(one.returns, other.returns),
+        returns_of=_joined(one.returns_of, other.returns_of),
         passes=(*one.passes, *other.passes),
         carries=one.carries or other.carries,
         is_used_up=one.is_used_up or other.is_used_up,
@@ -199,6 +224,8 @@ def facts_of_function(node: Function, *, is_method: bool = False) -> FunctionFac
         reads=tuple(scope.free),
         mutates=tuple(name for name in body.changed_outside if name in scope.free),
         writes=tuple(scope.globals_written),
+        returns=tuple(sorted(body.returned)),
+        returns_of=tuple(body.returned_calls),
         passes=tuple(body.passes),
         carries=any(
             isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef)
@@ -226,6 +253,8 @@ def _facts_of_class(node: ast.ClassDef) -> FunctionFacts:
         reads=tuple(scope.free),
         mutates=tuple(dict.fromkeys(name for one in facts for name in one.mutates)),
         writes=tuple(scope.globals_written),
+        returns=made[0].positional if made else (),
+        returns_of=(),
         passes=tuple(passed for one in facts for passed in one.passes),
         carries=True,
         is_used_up=False,
@@ -243,6 +272,8 @@ class _Body(ast.NodeVisitor):
         self.changed_here: set[str] = set()  # parameters, and locals of the functions around
         self.changed_outside: dict[str, None] = {}
         self.passes: list[Passed] = []
+        self.returned: set[str] = set()
+        self.returned_calls: dict[str, None] = {}
         self._local = set(outer)
         self._origins = dict(origins)
         self._n_branches = 0
@@ -262,6 +293,8 @@ class _Body(ast.NodeVisitor):
         self._origins |= {name: set() for name in bound} | {name: {name} for name in names}
         for statement in body:
             self.visit(statement)
+        if isinstance(node, ast.Lambda):
+            self._return(node.body)
 
     def visit(self, node: ast.AST) -> None:
         for name in roots_changed(node):
@@ -270,6 +303,25 @@ class _Body(ast.NodeVisitor):
 
     def _sources(self, name: str) -> set[str]:
         return self._origins.get(name, set()) if name in self._local else {name}
+
+    def _return(self, value: ast.expr) -> None:
+        for name in shared_roots(value):
+            self.returned |= self._sources(name)
+        for call in ast.walk(value):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                self.returned_calls[call.func.id] = None
+                for _, name in passed_on(call):
+                    self.returned |= self._sources(name)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        self.generic_visit(node)
+        if node.value is not None:
+            self._return(node.value)
+
+    def visit_Yield(self, node: ast.Yield) -> None:
+        self.generic_visit(node)
+        if node.value is not None:
+            self._return(node.value)
 
     def _change(self, name: str) -> None:
         for source in self._sources(name):

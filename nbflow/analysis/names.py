@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,8 @@ class CellNames:
         stars: Modules star-imported; what those bind is not known.
         calls: Called by their names outside functions.
         uses: Read in any way but being called, outside functions, own names included.
-        aliases: Pairs (name bound, name whose object it is, is part of, or holds).
+        aliases: Pairs (name bound, name whose object it is, is part of, or holds); a name with
+            itself, as in `x = x[1:]`, where it is part of what it was.
         used_up: Bound to what changes when it is only read: iterators, open files, random
             generators.
     """
@@ -124,7 +125,7 @@ def cell_names(source: str, functions: Mapping[str, FunctionFacts] | None = None
             for name, roots in visitor.shares.items()
             if name in writes
             for root in sorted(roots)
-            if root != name and root not in _BUILTINS
+            if root not in _BUILTINS
         ),
         used_up=tuple(name for name in visitor.used_up if name in writes),
     )
@@ -223,7 +224,8 @@ class _CellVisitor(ast.NodeVisitor):
         elif isinstance(target, ast.Starred):
             self.bind(target.value, value)
         elif isinstance(target, ast.Name):
-            found = {one for name in shared_roots(value) for one in self._sources(name)}
+            roots = [*shared_roots(value), *self._returned(value)]
+            found = {one for name in roots for one in self._sources(name)}
             if self._n_branches:
                 found |= self.shares.get(target.id, set())
             self.shares[target.id] = found
@@ -231,6 +233,15 @@ class _CellVisitor(ast.NodeVisitor):
                 self.used_up[target.id] = None
             elif not self._n_branches:
                 self.used_up.pop(target.id, None)
+
+    def _returned(self, value: ast.expr) -> Iterator[str]:
+        """Names of what the known functions called in a value may give back."""
+        for call in ast.walk(value):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                facts = self._functions.get(call.func.id)
+                if facts is not None:
+                    yield from facts.outer_returns()
+                    yield from (n for place, n in passed_on(call) if facts.returns_argument(place))
 
     def _is_used_up(self, value: ast.expr) -> bool:
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
@@ -298,6 +309,8 @@ class _CellVisitor(ast.NodeVisitor):
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
             self.read(node.target.id)
+            if node.target.id not in self.bound:  # it may stay the object it was
+                self.shares.setdefault(node.target.id, set()).add(node.target.id)
         self.visit(node.value)
         self.visit(node.target)
 

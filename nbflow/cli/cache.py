@@ -9,7 +9,6 @@ import typer
 
 from nbflow.cli.shared import Json, ago, iso, open_store, print_json, print_table, seconds_text
 from nbflow.errors import NbflowError
-from nbflow.memo.memory import NEEDS
 from nbflow.model.records import ResultRecord
 from nbflow.results.results import Results
 from nbflow.settings import load_settings
@@ -38,6 +37,8 @@ def list_results(
     if json:
         print_json([_as_json(record) for record in records])
         return
+    from nbflow.memo.memory import NEEDS  # a third of what other commands take to start
+
     records = [record for record in records if not record.key.endswith(NEEDS)]
     if not records:
         typer.echo(f"no kept results in {store.folder}")
@@ -90,7 +91,7 @@ def _key(name: str, entries: list[ResultRecord]) -> str:
         keys = [entry.key for entry in entries if entry.key.startswith(name)]
     if not keys:
         raise NbflowError(
-            f"no kept result of a task {name!r} or under such a key; see nbflow cache"
+            f"no kept result of a task {name!r} or under such a key; list them with `nbflow cache`"
         )
     if len(keys) > 1:
         raise NbflowError(f"{name!r} fits {len(keys)} keys: {', '.join(keys[:3])}")

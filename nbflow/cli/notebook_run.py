@@ -59,20 +59,15 @@ def run_and_show(
     finally:
         follower.finish()
     follower.print_table()
-    if (autotask or follower.tally.n_unexpected) and (counted := follower.tally.text()):
+    if autotask and (counted := follower.tally.text()):
         typer.echo(f"\n{counted}")
     if target.exists():
         typer.echo(f"\nexecuted notebook: {target}")
     if not code and follower.tally.n_unexpected:
-        code, failure = 1, failed_text(follower.tally.n_unexpected)
+        code, failure = 1, follower.tally.failed_text()
     if failure:
         sys.stderr.write(f"nbflow: {failure}\n")
     return code
-
-
-def failed_text(n: int) -> str:
-    """`1 cell failed`, `3 cells failed`."""
-    return "1 cell failed" if n == 1 else f"{n} cells failed"
 
 
 class CellTally:
@@ -101,13 +96,20 @@ class CellTally:
         """Cells that were not run."""
         return self._counts.get("cached", 0)
 
+    def failed_text(self) -> str:
+        """`2 of 12 cells failed`."""
+        return f"{self.n_unexpected} of {_cells(self._n_cells)} failed"
+
     def text(self) -> str:
         """`12 cells: 8 cached (saved 41.0 s), 3 run, 1 uncached`; empty: nothing was told."""
         cached = f"cached (saved {seconds_text(self._saved_seconds)})"
         words = {"cached": cached, "completed": "run", "uncached": "uncached", "failed": "failed"}
         parts = [f"{n} {words[status]}" for status in words if (n := self._counts.get(status))]
-        cells = "1 cell" if self._n_cells == 1 else f"{self._n_cells} cells"
-        return f"{cells}: {', '.join(parts)}" if parts else ""
+        return f"{_cells(self._n_cells)}: {', '.join(parts)}" if parts else ""
+
+
+def _cells(n: int) -> str:
+    return "1 cell" if n == 1 else f"{n} cells"
 
 
 class _Follower:

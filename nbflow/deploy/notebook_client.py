@@ -215,7 +215,8 @@ class CellRunner(NotebookClient):
         if n_told == self._n_told:
             return None  # those of an earlier cell: this one has nothing to run, for example
         self._n_told = n_told
-        return facts
+        # A cell that failed has not told of it, as kernels answer nothing beside an error.
+        return None if facts is None or facts.status == "failed" else facts
 
     def _place(self) -> CellProgress:
         return CellProgress(self._n_begun, len(self._cells), title(self._cells[self._n_begun - 1]))

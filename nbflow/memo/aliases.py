@@ -91,3 +91,23 @@ def names_sharing(
         for name in names
         if not objects.keys().isdisjoint(holds([namespace[name]], namespace))
     ]
+
+
+def module_holding(objects: Mapping[int, Any]) -> str:
+    """A module that has one of the objects as a global, or deep inside one if it is the user's.
+
+    Raises:
+        TooMany: As `holds`.
+    """
+    if not objects:
+        return ""
+    keys = objects.keys()
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("__main__", "nbflow")) or not isinstance(module, ModuleType):
+            continue
+        values = list(vars(module).values())
+        if not keys.isdisjoint(map(id, values)):
+            return name
+        if not is_library_module(name) and not keys.isdisjoint(holds(values, {})):
+            return name
+    return ""

@@ -26,7 +26,8 @@ class Dependency:
 
     Attributes:
         kind: "file" (its content), "folder" (the names in it), "tree" (all files below it, by
-            size and time), "generator" (a random generator's state), "environment".
+            size and time), "generator" (a random generator's state), "environment",
+            "place" (the working directory, which paths are relative to).
         state: A digest of it as it was.
         facts: Of a file: its `file_facts` then, if those are enough to tell that it is the same.
     """
@@ -67,6 +68,8 @@ def _state(kind: str, name: str) -> str:
         return fingerprint(sorted(os.listdir(name))) if os.path.isdir(name) else "missing"
     if kind == "tree":
         return _tree(name)
+    if kind == "place":
+        return hidden.working_directory()
     if kind == "generator":
         return hidden.generator_digest(name)
     return fingerprint(sorted(hidden.environment().items()))

@@ -52,6 +52,13 @@ _WATCHED = {
     "textwrap", "operator", "string", "re", "decimal", "fractions", "datetime", "polars",
     "pyarrow", "scipy", "tqdm", "tabulate", "_io", "io",
 }  # fmt: skip
+#: Ways to read what does not decide what code does, and so is in no digest.
+_TEXT_WORDS = {"__doc__", "getdoc", "getsource", "getsourcelines", "getcomments", "findsource",
+               "getsourcefile", "getfile", "__annotations__", "get_type_hints", "get_annotations",
+               "signature", "getfullargspec", "__code__", "co_filename", "co_firstlineno",
+               "__firstlineno__", "__globals__", "help", "__closure__", "getmembers"}  # fmt: skip
+_PLACE_WORDS = {"getcwd", "getcwdb", "cwd", "abspath", "realpath", "resolve", "absolute",
+                "relpath", "expanduser", "home"}  # fmt: skip
 _MISSING = object()
 _BUILTINS = frozenset(vars(builtins))
 
@@ -71,6 +78,7 @@ class CodeEffects:
     reasons: tuple[str, ...]
     changes_process: bool
     reads_environment: bool
+    reads_place: bool
 
 
 @dataclass(slots=True)
@@ -78,6 +86,7 @@ class _Notes:
     reasons: dict[str, None]
     changes_process: bool = False
     reads_environment: bool = False
+    reads_place: bool = False
 
     def because(self, reason: str, *, process: bool = False) -> None:
         self.reasons[reason] = None
@@ -94,7 +103,9 @@ def code_effects(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> Cod
             _look_at(chain, scope, notes)
         _look_at_reflection(every, scope, notes)
         _look_at_constants(code, every, notes)
-    return CodeEffects(tuple(notes.reasons), notes.changes_process, notes.reads_environment)
+    return CodeEffects(
+        tuple(notes.reasons), notes.changes_process, notes.reads_environment, notes.reads_place
+    )
 
 
 def _scope(code: CodeType, namespace: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -126,7 +137,7 @@ def _reach(chain: Chain, scope: Mapping[str, Any]) -> _Reached | None:
         return None
     elif root in scope:
         thing = scope[root]
-    elif hasattr(builtins, root):  # by name: nbflow itself stands in for `print`
+    elif root in _BUILTINS:  # by name: nbflow itself stands in for `print`
         thing = getattr(builtins, root)
         return _Reached(thing, root, tuple(rest), through_module=False)
     else:
@@ -162,6 +173,9 @@ def _full_name(thing: Any) -> str:
 def _look_at(chain: Chain, scope: Mapping[str, Any], notes: _Notes) -> None:
     reached = _reach(chain, scope)
     words = chain.parts[1:]
+    if _TEXT_WORDS.intersection(chain.parts):
+        notes.because(f"it reads about code ({_told(chain)})")
+    notes.reads_place |= not _PLACE_WORDS.isdisjoint(chain.parts)
     if clock := _CLOCK_WORDS.intersection(words):
         if chain.is_called or chain.imported or reached is None or reached.through_module:
             notes.because(f"it reads the clock ({_told(chain)})" if clock else "")

@@ -46,11 +46,12 @@ def _warning_filters() -> object:
             for f in warnings.filters]  # fmt: skip
 
 
-def _folder() -> object:
+def working_directory() -> str:
+    """The working directory; empty if it is gone."""
     try:
         return os.getcwd()
     except OSError:
-        return None
+        return ""
 
 
 def _numpy() -> object:
@@ -76,9 +77,14 @@ def _open_figures() -> object:
     return helpers and sorted(helpers.Gcf.figs)
 
 
+def figures_are_open() -> bool:
+    """Whether pyplot has figures that the next plotting call would draw on."""
+    return bool(_open_figures())
+
+
 def _decimal() -> object:
     module = sys.modules.get("decimal")
-    return module and str(module.getcontext())
+    return module and repr(module.getcontext())
 
 
 def _locale() -> object:
@@ -95,7 +101,7 @@ def _logging() -> object:
 
 _PROBES: dict[str, Callable[[], object]] = {
     "which libraries are loaded": _loaded,
-    "the working directory": _folder,
+    "the working directory": working_directory,
     "the import path": lambda: sys.path,
     "the environment variables": lambda: sorted(environment().items()),
     "the warning filters": _warning_filters,
@@ -112,7 +118,11 @@ _PROBES: dict[str, Callable[[], object]] = {
     ),
 }
 #: The groups that decide what a cell does or shows. The others are only watched for changes.
-KEYED = frozenset(_PROBES) - {"the import path", "the environment variables"}
+KEYED = frozenset(_PROBES) - {
+    "the import path",
+    "the environment variables",
+    "the working directory",
+}
 
 
 # --- the environment ----------------------------------------------------------------------------

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import _lru_cache_wrapper
 from pathlib import PurePath
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from nbflow.analysis.effects import EffectKind
@@ -192,7 +193,7 @@ class Visit:
         self.first_key: str | None = None
         self.changed: tuple[str, ...] = ()
         self._reading: Reading | None = None
-        self._reads_environment = False
+        self._reads_environment = self._reads_place = False
         self._observation: Observation | None = None
         self._seeded: frozenset[str] = frozenset()
         self._rebound: frozenset[str] = frozenset()  # of the names set aside, those bound again
@@ -212,8 +213,10 @@ class Visit:
         wanted = {name for name in cell.reads if name not in _IGNORED}
         users = set(memory.names())
         wanted |= cell.mentioned & users
+        # Also names that shadow a builtin, which the source alone does not tell.
+        wanted |= {chain.parts[0] for chain in chains(cell.code)} & users
         if cell.names.mutates:
-            wanted |= self._sharing(cell.names.mutates, users - wanted)
+            wanted |= self._sharing(cell.names.mutates, users - wanted) - {"Out"}
         reading = self._reading = read_names(sorted(wanted), namespace)
         for name, refused in reading.refused.items():
             if name in wanted and name not in cell.reads:
@@ -226,6 +229,7 @@ class Visit:
         if found.changes_process:
             self.reasons.bars.update(self.reasons.reads)
         self._reads_environment = found.reads_environment
+        self._reads_place = found.reads_place
         self.parts = self._key_parts(reading)
         if not self.reasons.against(forced=self.forced):
             self.first_key = "cell-" + fingerprint(sorted(self.parts.items()))
@@ -246,14 +250,16 @@ class Visit:
         namespace = self.memory.namespace
         values = [namespace[name] for name in mutated if name in namespace]
         try:
-            objects = _shareable(aliases.holds(values, namespace))
-            return set(aliases.names_sharing(objects, others, namespace))
+            objects = aliases.holds(values, namespace)
+            return set(self._holders(objects, others, mutated)) & {*others, "Out"}
         except aliases.TooMany:
             self.reasons.bars["the notebook holds too many objects to look at"] = None
             return set()
 
     def _key_parts(self, reading: Reading) -> dict[str, str]:
         settings = hidden.settings(self.memory.probes)
+        if hidden.figures_are_open():
+            self.reasons.bars["a figure is open"] = None
         return {
             "source": self.cell.normal,
             "python": f"{sys.version_info[:2]} {_VERSION}",
@@ -303,7 +309,9 @@ class Visit:
         values = dict(outcome.values)
         last = values.pop(LAST, None)
         replaced = {
-            id(namespace[name]): values[name] for name in outcome.changed if name in namespace
+            id(namespace[name]): (namespace[name], values[name])
+            for name in outcome.changed
+            if name in namespace
         }
         namespace.update(values)
         for name in outcome.deleted:
@@ -393,6 +401,10 @@ class Visit:
         self.reasons.bars[reason] = None
         self._tell_world()
 
+    def close(self) -> None:
+        """Let go of the notebook's objects: a variable that is deleted has to die."""
+        self._reading = self._before = self._observation = None
+
     def failed(self) -> None:
         """The cell raised: what it did before that stays done."""
         self._tell_world()
@@ -459,10 +471,9 @@ class Visit:
             if name in after.refused:
                 raise Unstorable(f"{_say(name)} is {_told_type(after.refused[name])}, which cannot be stored")
         for name in changed:
-            if isinstance(whole[name], FunctionType | MethodType | ModuleType | type):
+            if isinstance(whole[name], _FIXED):
                 raise Unstorable(f"it changes {name} itself")
-        if changed:
-            self._refuse_sharing(changed, after)
+        self._refuse_sharing(changed, outputs, after)
         values = {name: whole[name] for name in sorted(outputs | changed)}
         outcome = Outcome(
             values=values,
@@ -517,20 +528,47 @@ class Visit:
                 return changed
             changed |= more
 
-    def _refuse_sharing(self, changed: set[str], after: Reading) -> None:
+    def _refuse_sharing(self, changed: set[str], outputs: set[str], after: Reading) -> None:
+        """Whatever is put back must not be held by something that stays as it is."""
         assert self._reading is not None
-        namespace = self.memory.namespace
-        objects = {
+        places = self._reading.node_ids()
+        own = {
+            id(node): node
+            for name in outputs | changed
+            for node in after.nodes.get(name, ())
+            if id(node) not in places or places[id(node)][0] in changed
+        }
+        holder = aliases.module_holding(_shareable(own))
+        if holder:
+            raise Unstorable(f"the module {holder} holds on to something that it writes or changes")
+        if not changed:
+            return
+        touched = {
             id(one): one
             for reading in (self._reading, after)
             for name in changed
             for one in reading.nodes.get(name, ())
         }
         others = set(self.memory.names()) - set(after.digests) - changed
-        found = aliases.names_sharing(_shareable(objects), others, namespace)
+        found = self._holders(touched, others, changed)
         if found:
-            one = sorted(changed)[0]
-            raise Unstorable(f"it changes {one}, which {found[0]} holds on to as well")
+            raise Unstorable(f"it changes {min(changed)}, which {found[0]} holds on to as well")
+
+    def _holders(
+        self, objects: Mapping[int, Any], others: Iterable[str], changed: Iterable[str]
+    ) -> list[str]:
+        """Names, and results of the history, that hold on to one of the objects."""
+        namespace = self.memory.namespace
+        shareable = _shareable(objects)
+        found = aliases.names_sharing(shareable, others, namespace)
+        # What is a variable itself follows it, see `_replace_history`.
+        whole = {id(namespace[name]) for name in changed if name in namespace}
+        history = namespace.get("Out")
+        kept = list(history.values()) if isinstance(history, dict) else []
+        kept = [one for one in kept if id(one) not in whole]
+        if kept and not shareable.keys().isdisjoint(aliases.holds(kept, namespace)):
+            found.append("Out")
+        return found
 
     def _generators(self) -> dict[str, Any]:
         assert self._before is not None
@@ -597,12 +635,14 @@ class Visit:
         ]
         if self._reads_environment:
             found.append(dependency("environment", ""))
+        if any(one.kind in ("file", "folder") for one in found) or self._reads_place:
+            found.append(dependency("place", ""))
         known = {(one.kind, one.name) for one in found}
         for path in self._mentioned_paths():
             kind = "tree" if os.path.isdir(path) else "file"
             if (kind, path) not in known:
-                found.append(dependency(kind, path))
-        return found
+                found += [dependency(kind, path), dependency("place", "")]
+        return list(dict.fromkeys(found))
 
     def _mentioned_paths(self) -> list[str]:
         """Paths in the cell's texts and inputs where there is a file: C code opens it unseen."""
@@ -652,14 +692,17 @@ _TRANSPARENT = {"builtins", "numpy", "pandas", "collections", "polars", "pyarrow
 _OVERRULED = {"it uses the network", "it waits for input", "it draws fresh randomness"}
 
 
+#: What is never put back as another object.
+_FIXED = (FunctionType, MethodType, BuiltinFunctionType, ModuleType, type, _lru_cache_wrapper)
+
+
 def _shareable(objects: Mapping[int, Any]) -> dict[int, Any]:
     """Without what is never replaced: classes, functions, modules, and pandas' indexes."""
     index = getattr(sys.modules.get("pandas"), "Index", ())
-    fixed = (type, FunctionType, ModuleType)
     return {
         key: one
         for key, one in objects.items()
-        if not isinstance(one, fixed) and not (index and isinstance(one, index))
+        if not isinstance(one, _FIXED) and not (index and isinstance(one, index))
     }
 
 
@@ -676,16 +719,16 @@ def _shared_roots(reading: Reading) -> frozenset[int]:
     return frozenset(root for root, arrays in seen.items() if len(arrays) > 1)
 
 
-def _replace_history(namespace: dict[str, Any], replaced: Mapping[int, Any]) -> None:
+def _replace_history(namespace: dict[str, Any], replaced: Mapping[int, tuple[Any, Any]]) -> None:
     """`_`, `_3` and `Out[3]` follow a variable whose object was put back as another."""
     for name, value in list(namespace.items()):
         if name.startswith("_") and id(value) in replaced:
-            namespace[name] = replaced[id(value)]
+            namespace[name] = replaced[id(value)][1]
     history = namespace.get("Out")
     if isinstance(history, dict):
         for number, value in list(history.items()):
             if id(value) in replaced:
-                history[number] = replaced[id(value)]
+                history[number] = replaced[id(value)][1]
 
 
 def _told_type(refused: Unfingerprintable) -> str:

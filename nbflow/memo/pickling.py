@@ -7,6 +7,8 @@ views, and variables that closures share stay shared.
 
 from __future__ import annotations
 
+import decimal
+import functools
 import io
 import marshal
 import mmap
@@ -122,6 +124,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return _reduce_function(value, self._cell.filename)
         elif kind is types.CellType:
             return _new_cell, ()
+        elif kind in _NEVER or kind.__module__.startswith("logging"):
+            raise Unstorable(f"a {kind.__qualname__} cannot be stored")
         elif isinstance(value, type):
             module = sys.modules.get(value.__module__)
             if value.__module__ == "__main__" or "<locals>" in value.__qualname__ or module is None:
@@ -130,11 +134,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
             if kind is ndarray:
                 return self._reduce_array(value)
+            if _lies_in_file(value):
+                raise Unstorable("an array in a file cannot be stored")
         elif isinstance(value, memoryview):
             raise Unstorable("a memoryview cannot be stored")
         return super().reducer_override(value)
 
     def _reduce_array(self, array: Any) -> Any:
+        if _lies_in_file(array):
+            raise Unstorable("an array in a file cannot be stored")
         root = memory_root(array)
         if root is not array and (id(root) in self._cell.places or id(root) in self._cell.roots):
             here = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
@@ -147,6 +155,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if array.dtype.hasobject or array.flags.c_contiguous or array.flags.f_contiguous:
             return NotImplemented
         return array.copy().__reduce_ex__(5)
+
+
+#: They would come back as something else: without contents, or as a copy of what there is one of.
+_NEVER = (functools._lru_cache_wrapper, decimal.Context, mmap.mmap)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -199,6 +211,15 @@ def memory_root(array: Any) -> Any:
     while isinstance(array.base, kind):
         array = array.base
     return array
+
+
+def _lies_in_file(array: Any) -> bool:
+    memmap = sys.modules["numpy"].memmap
+    while array is not None:
+        if isinstance(array, memmap):
+            return True
+        array = getattr(array, "base", None)
+    return False
 
 
 def _reduce_function(fn: types.FunctionType, filename: str) -> Any:

@@ -168,14 +168,17 @@ def _edges(graph: CellGraph) -> dict[tuple[str, str], Edge]:
 
 def _needs(graph: CellGraph, name: str) -> str:
     """What a cell takes, and from which: `raw from load; after setup`."""
-    parts = []
+    parts: dict[str, None] = {}
     for edge in graph.edges:
         if edge.after == name and edge.before != name:
-            is_data = edge.kind is EdgeKind.DATA
-            parts.append(
-                f"{', '.join(edge.names)} from {edge.before}" if is_data else f"after {edge.before}"
-            )
-    return "; ".join(dict.fromkeys(parts))
+            names = _variables(edge) if edge.kind is EdgeKind.DATA else ""
+            parts[f"{names} from {edge.before}" if names else f"after {edge.before}"] = None
+    return "; ".join(parts)
+
+
+def _variables(edge: Edge) -> str:
+    """An edge's variables; names in angle brackets stand for files, settings and the like."""
+    return ", ".join(name for name in edge.names if not name.startswith("<"))
 
 
 def _summary(order: Sequence[str], states: Mapping[str, str]) -> str:

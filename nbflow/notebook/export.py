@@ -68,11 +68,14 @@ class _Writer:
             for node in ast.walk(ast.parse(cell.source))
             if isinstance(node, ast.Name)
         }
-        self._taken |= {name for cell in cells for name in cell_names(cell.source).writes}
-        ours = {"flow", "task"}
         bound = {name for cell in cells for name in cell_names(cell.source).writes}
-        # The user's own `task` is most often ours; then again it may be a list of chores.
-        self._prefix = "nbflow." if ours & bound else ""
+        self._taken |= bound
+        ours = {"flow", "task"}
+        # A `task` of the notebook's own may be ours, or a list of chores.
+        imported = {name for piece in planned.module for name in _ours_imported(piece)}
+        hidden = ours & bound - imported
+        self._missing = sorted(ours - imported)
+        self._prefix = "nbflow." if hidden else ""
         self._taken |= ours | {"nbflow", "asyncio", "display", "_show", *keyword.kwlist}
         self._taken |= set(vars(builtins))
         self._functions = [self._function_name(step.cell.cell.name) for step in planned.steps]
@@ -113,7 +116,10 @@ class _Writer:
             lines.append("import asyncio")
         if "display" in used:
             lines.append("from IPython.display import display")
-        lines.append("import nbflow" if self._prefix else "from nbflow import flow, task")
+        if self._prefix:
+            lines.append("import nbflow")
+        elif self._missing:
+            lines.append(f"from nbflow import {', '.join(self._missing)}")
         return lines
 
     def _module(self) -> list[str]:
@@ -228,6 +234,14 @@ def _async(step: Step) -> str:
 
 def _is_import(piece: Piece) -> bool:
     return isinstance(piece.node, ast.Import | ast.ImportFrom)
+
+
+def _ours_imported(piece: Piece) -> set[str]:
+    """Which of our decorators a statement imports, by their own names."""
+    node = piece.node
+    if not (isinstance(node, ast.ImportFrom) and node.module == "nbflow"):
+        return set()
+    return {one.name for one in node.names if one.asname in (None, one.name)} & {"flow", "task"}
 
 
 def _is_future(piece: Piece) -> bool:

@@ -14,6 +14,7 @@ from nbflow.analysis.effects import EffectKind, cell_effects
 from nbflow.analysis.names import CellNames, cell_names
 from nbflow.analysis.source import ends_with_semicolon
 from nbflow.errors import NbflowError
+from nbflow.notebook.parsing import names as words
 
 # They change what a notebook shows or how it runs, not what its cells compute.
 _DROPPED = {
@@ -120,6 +121,18 @@ def parse_cell(cell: ExportCell) -> ParsedCell:
             name for text in texts if isinstance(text, str) for name in _QUERY_NAME.findall(text)
         ),
     )
+
+
+def task_cell(name: str, source: str, args: Any) -> ExportCell:
+    """A `%%task` cell, with those of its magic's options that `@task` has as well."""
+    given = {
+        "retries": args.retries,
+        "retry_delay_seconds": args.retry_delay,
+        "timeout_seconds": args.timeout,
+        "tags": list(words(args.tags)),
+    }
+    options = {option: value for option, value in given.items() if value}
+    return ExportCell(name, source, options, words(args.outputs) or None)
 
 
 def refusal(cell: ExportCell, why: str) -> NbflowError:

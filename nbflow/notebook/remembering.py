@@ -13,7 +13,7 @@ from nbflow.memo.cells import Cell
 from nbflow.memo.memory import Remembered, Visit
 from nbflow.model.states import State
 from nbflow.notebook.obtaining import Obtained
-from nbflow.notebook.recording import Recorder, recording, show_again
+from nbflow.notebook.recording import RESULT, Recorder, recording, show_again
 from nbflow.results.results import Hit
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class CellKeeper:
         """Put back what the cell did before, if that is known."""
         self._began = time.perf_counter()
         self.visit = self.open()
+        if not self._reason and not self._session.has_own_streams():
+            self._reason = "sys.stdout or sys.stderr is not the notebook's own"
         found = None if self._reason else self.visit.find()
         if found is None:
             return None
@@ -95,6 +97,8 @@ class CellKeeper:
             show_again(self._session.shell, outcome.shown, last, has_last=outcome.has_last)
         self._set("cached", "", found.key)
         self.obtained.saved_seconds = outcome.seconds
+        self.visit.close()
+        last = last if self._returns_last else None  # it must not be kept alive
         return Hit(last, found.created_at, found.seconds, 0, message=_told(found))
 
     @contextmanager
@@ -108,6 +112,7 @@ class CellKeeper:
                 yield
         except BaseException as error:
             self.visit.failed()
+            self.visit.close()
             self._set("failed", f"{type(error).__name__}: {error}", "")
             raise
         finally:
@@ -121,6 +126,10 @@ class CellKeeper:
             reason = "it is quicker to run than to remember"
         if not reason:
             reason = "; ".join(recorder.reasons)
+        if not reason and sum(item[0] == RESULT for item in recorder.shown) > 1:
+            reason = "it shows several results"
+        if not reason and not self._session.has_own_streams():
+            reason = "it replaces sys.stdout or sys.stderr"
         if not reason and _warns(recorder):
             reason = "it gave a warning, which Python shows once"
         if reason:
@@ -138,6 +147,8 @@ class CellKeeper:
             )
         self.obtained.changed = self.visit.changed
         self._set("uncached" if reason else "completed", reason, self.visit.key or "")
+        self.visit.close()
+        recorder.last = None
         return state
 
     def _set(self, status: str, reason: str, key: str) -> None:

@@ -7,6 +7,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nbflow import wiring
@@ -56,6 +57,8 @@ class Session:
         self._memory: CellMemory | None = None
         self._cell_id = ""
         self.definitions: dict[str, None] = {}
+        self._n_obtained = 0
+        self._streams: tuple[Any, Any] | None = None
         self._noted: list[tuple[str, str, str]] = []
         self.freshness = Freshness()
         self.flow = NotebookFlow(self)
@@ -69,8 +72,12 @@ class Session:
         matcher = complete(self)
         shell.Completer.custom_matchers.append(matcher)
         self._undo.append(lambda: shell.Completer.custom_matchers.remove(matcher))
-        self.shell.events.register("pre_run_cell", self._pre_run_cell)
-        self._undo.append(lambda: shell.events.unregister("pre_run_cell", self._pre_run_cell))
+        for event, function in (
+            ("pre_run_cell", self._pre_run_cell),
+            ("post_run_cell", self._post_run_cell),
+        ):
+            shell.events.register(event, function)
+            self._undo.append(partial(shell.events.unregister, event, function))
         self.watch()  # now: the cell that loads nbflow may call a flow further down
 
     def close(self) -> None:
@@ -128,6 +135,10 @@ class Session:
         """See `Settings`."""
         return self.watch().settings.cache_min_seconds
 
+    def has_own_streams(self) -> bool:
+        """Whether what is printed goes where the notebook shows it."""
+        return (sys.stdout, sys.stderr) == self._streams
+
     @property
     def is_autotask(self) -> bool:
         """Whether every cell that is run is a task."""
@@ -154,17 +165,27 @@ class Session:
         # Not inside a `%%capture`, whose streams go with it.
         if self._router is None and not isinstance(sys.stdout, io.StringIO):
             self._router = OutputRouter(self.shell)
+            self._streams = (sys.stdout, sys.stderr)
             self._undo.append(self._close_router)
         return current
 
     def _pre_run_cell(self, info: Any) -> None:
         self._cell_id = getattr(info, "cell_id", None) or ""
         self.watch()
+        self._n_obtained = len(self.obtained)
         raw_cell = getattr(info, "raw_cell", "") or ""
         if not self.is_autotask and not raw_cell.startswith("%"):
             self._note_definitions(raw_cell)
         if self.flow.pending:
             self._wait_for_background(raw_cell)
+
+    def _post_run_cell(self, result: Any) -> None:
+        if self.is_autotask and len(self.obtained) == self._n_obtained:
+            error = getattr(result, "error_before_exec", None)
+            told = f"{type(error).__name__}: {error}" if error is not None else ""
+            self.obtained.append(
+                Obtained("failed", told) if told else Obtained("uncached", "there is nothing to run")
+            )
 
     def _note_definitions(self, raw_cell: str) -> None:
         """Cells that only define names are needed to export and to restore the tasks."""

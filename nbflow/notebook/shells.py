@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_HISTORY = re.compile(r"_{1,3}|_\d+|_i+|_i\d+|_ih|_oh|_dh|In|Out|_exit_code")
+_HISTORY = re.compile(r"_\d+|_i+|_i\d+|_ih|_oh|_dh|In|Out|_exit_code")
 
 
 def injected_names(shell: Any) -> Callable[[str, Any], bool]:
@@ -16,6 +16,8 @@ def injected_names(shell: Any) -> Callable[[str, Any], bool]:
     absent = object()
 
     def is_injected(name: str, value: Any) -> bool:
+        if name in ("_", "__", "___"):  # unless it is the user's: `for _ in range(3)`
+            return value is getattr(shell.displayhook, name, absent)
         return bool(_HISTORY.fullmatch(name)) or hidden.get(name, absent) is value
 
     return is_injected

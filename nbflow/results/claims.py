@@ -18,7 +18,7 @@ from typing import Self
 
 # How soon the end of a holder in another process is noticed; one in this process rings.
 _POLL_SECONDS = 0.02
-_RUN_ID_BYTES = 256
+_RUN_ID_BYTES = 128
 _STALE_SECONDS = 3600.0
 
 
@@ -83,8 +83,9 @@ class Claims:
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if _is_at(fd, path):
-                        os.ftruncate(fd, 0)
-                        os.pwrite(fd, run_id.encode()[:_RUN_ID_BYTES], 0)
+                        # Over the whole of a killed holder's. Not `ftruncate`: ext4 then writes
+                        # the file to the disk when it is closed, which takes 2 ms.
+                        os.pwrite(fd, run_id.encode()[:_RUN_ID_BYTES].ljust(_RUN_ID_BYTES), 0)
                         return Claim(self, path, fd)
                 except BlockingIOError:
                     os.close(fd)
@@ -100,7 +101,7 @@ class Claims:
         """Id of the run that holds the claim on a key, or ''. It may have ended since."""
         try:
             with self._path(key).open("rb") as file:
-                return file.read(_RUN_ID_BYTES).decode()
+                return file.read(_RUN_ID_BYTES).decode().rstrip()
         except (OSError, UnicodeDecodeError):
             return ""
 

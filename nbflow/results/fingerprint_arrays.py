@@ -202,6 +202,8 @@ def _masked(walk: Walk, array: Any) -> bytes:
 
 def _scalar(walk: Walk, scalar: Any) -> bytes:
     dtype = scalar.dtype
+    if dtype.kind in "biufcmM" and dtype.char not in "gG":
+        return b"n%b%b:%b" % (dtype.str.encode(), dtype.char.encode(), scalar.tobytes())
     if dtype.hasobject:
         return walk.several(b"n", [type_name(type(scalar)), scalar.item()])
     return walk.node(b"n", [type_name(type(scalar)).encode(), content_of(walk, scalar.reshape(()))])

@@ -101,7 +101,7 @@ def _function(walk: Walk, fn: types.FunctionType) -> bytes:
         return walk.several(b"G", [fn.__module__, fn.__qualname__, version_of(fn.__module__)])
     is_functools = fn.__globals__ is vars(functools)
     cells = tuple(
-        _contents(cell)
+        cell
         for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)
         if name not in _CACHES or not is_functools
     )
@@ -125,11 +125,13 @@ def _function(walk: Walk, fn: types.FunctionType) -> bytes:
 _CACHES = frozenset({"dispatch_cache", "cache_token", "_clear_cache"})
 
 
-def _contents(cell: types.CellType) -> Any:
+def _cell(walk: Walk, cell: types.CellType) -> bytes:
+    """A variable of a closure: functions that share it see each other's changes."""
     try:
-        return cell.cell_contents
-    except ValueError:  # a variable that is not bound yet
-        return ...
+        contents = cell.cell_contents
+    except ValueError:  # not bound yet
+        return b"v"
+    return walk.node(b"V", [walk.encode(contents)])
 
 
 def _flat(mapping: Any) -> list[Any]:
@@ -245,6 +247,7 @@ _OBJECTS: dict[type, Callable[[Walk, Any], bytes]] = {
     types.FunctionType: _function,
     type(functools.cache(_function)): _cached_function,
     type: _class,
+    types.CellType: _cell,
 }
 _VALUES: dict[type, Callable[[Walk, Any], bytes]] = {
     types.MethodType: _bound_method,

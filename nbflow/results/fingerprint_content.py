@@ -12,6 +12,8 @@ from nbflow.results.fingerprint_walk import EXACT, SCALARS, Walk, as_refusal
 
 # A container with fewer parts than this is walked again where it appears again.
 _WORTH_KEEPING = 64
+# These are few, and appear again in each of thousands of instances.
+_DEFINITIONS = (type, FunctionType)
 
 
 class ContentWalk(Walk):
@@ -61,7 +63,7 @@ class ContentWalk(Walk):
         if self._n_back > n_back:
             self._numbers[key] = len(self._numbers)
             self._kept.append(value)
-        elif self._n_walked - n_walked >= _WORTH_KEEPING:
+        elif self._n_walked - n_walked >= _WORTH_KEEPING or issubclass(type(value), _DEFINITIONS):
             self._whole[key] = encoding
             self._kept.append(value)
         return encoding

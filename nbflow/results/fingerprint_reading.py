@@ -94,7 +94,7 @@ def read_names(
         for name in level:
             if name in namespace:
                 walk.read(name)
-            elif not hasattr(builtins, name):
+            elif name not in vars(builtins):
                 missing.add(name)
         level = sorted(walk.wanted - seen)
     reading.missing = tuple(sorted(missing))

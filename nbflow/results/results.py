@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nbflow.errors import ResultUnreadable
 from nbflow.model.records import ResultRecord
 from nbflow.results.claims import Claim, Claims
 from nbflow.results.entries import Draft, open_entry
+from nbflow.results.eviction import Eviction, EvictionIndex
 from nbflow.results.files import ResultFiles
 from nbflow.results.serializers import NAMED, AnySerializer, PickleSerializer, dump, load
 from nbflow.results.signing import Signer
@@ -25,11 +26,9 @@ logger = logging.getLogger(__name__)
 
 # SQLite reads small blobs faster than the file system opens files; the cross-over is near 20 KB.
 _INLINE_BYTES = 16 << 10
-# How often the size of all results is looked at: when this part of the limit was written.
-_COUNTED_SHARE = 1 / 64
 
 
-class ResultIndex(Protocol):
+class ResultIndex(EvictionIndex, Protocol):
     """What results need of the store."""
 
     @property
@@ -42,9 +41,6 @@ class ResultIndex(Protocol):
     def forget_results(
         self, *, key: str | None, task_name: str | None, run_id: str | None
     ) -> Removed: ...
-    def prune_results(self, *, max_bytes: int, oldest_at: float | None) -> Removed: ...
-    def result_bytes(self) -> int: ...
-    def result_files(self) -> set[str]: ...
     def ancestors(self, run_id: str) -> set[str]: ...
 
 
@@ -62,6 +58,13 @@ class Hit:
     seconds: float
     size_bytes: int
     message: str = ""
+
+
+class _Opened(NamedTuple):
+    signer: Signer
+    files: ResultFiles
+    claims: Claims
+    eviction: Eviction
 
 
 class Results:
@@ -86,8 +89,7 @@ class Results:
         self._max_age_seconds = max_age_seconds
         self._verify_buffers = verify_buffers
         self._lock = threading.Lock()
-        self._opened: tuple[Signer, ResultFiles, Claims] | None = None
-        self._uncounted_bytes: float | None = None  # written since the size was last looked at
+        self._opened: _Opened | None = None
         self._reported: set[str] = set()
 
     # --- keeping ----------------------------------------------------------------------------
@@ -115,7 +117,7 @@ class Results:
             OSError, StoreUnavailable: It cannot be written; what was kept before still is.
         """
         chosen = serializer or PickleSerializer()
-        signer, files, _ = self._open()
+        signer, files, _, eviction = self._open()
         draft = Draft(chosen.name, *dump(chosen, value))
         entry = file = None
         if draft.size_bytes <= _INLINE_BYTES:
@@ -141,7 +143,7 @@ class Results:
             files.remove([file] if file else [])
             raise
         files.remove([replaced] if replaced else [])
-        self._make_room(draft.size_bytes)
+        eviction.saved(draft.size_bytes)
         return draft.size_bytes
 
     # --- finding ----------------------------------------------------------------------------
@@ -166,7 +168,7 @@ class Results:
 
     def claim(self, key: str, run_id: str = "") -> Claim | None:
         """The right to compute the result under `key`; None: a run has it. Does not wait."""
-        return self._open()[2].take(key, run_id)
+        return self._open().claims.take(key, run_id)
 
     def lookup_or_claim(
         self,
@@ -191,7 +193,7 @@ class Results:
         if (hit := self.lookup(key, serializer)) is not None:
             return hit
         try:
-            claims = self._open()[2]
+            claims = self._open().claims
             claim = claims.take(key, run_id)
         except Exception as error:  # the store cannot be used: the task runs all the same
             logger.debug("no claim on a result: %s", error)
@@ -257,7 +259,7 @@ class Results:
         if not all and key is None and task_name is None and run_id is None:
             raise ValueError("say which results to forget: key, task_name, run_id or all=True")
         removed = self._index.forget_results(key=key, task_name=task_name, run_id=run_id)
-        self._open()[1].remove(removed.files)
+        self._open().files.remove(removed.files)
         return removed.n, removed.size_bytes
 
     def prune(self) -> tuple[int, int]:
@@ -266,29 +268,25 @@ class Results:
         Gives the number of results and files, and their bytes. What is in use stays usable: its
         file is only without a name from then on.
         """
-        _, files, claims = self._open()
-        n, n_bytes = self._prune()
-        more, more_bytes = files.sweep(self._index.result_files())
-        claims.sweep()
-        return n + more, n_bytes + more_bytes
+        return self._open().eviction.prune()
 
     # --- inside -----------------------------------------------------------------------------
 
-    def _open(self) -> tuple[Signer, ResultFiles, Claims]:
+    def _open(self) -> _Opened:
         if self._opened is None:
             with self._lock:
                 if self._opened is None:
                     folder = self._index.folder
-                    self._opened = (
-                        Signer(folder),
-                        ResultFiles(folder / "results"),
-                        Claims(folder / "results" / "claims"),
-                    )
+                    files = ResultFiles(folder / "results")
+                    claims = Claims(folder / "results" / "claims")
+                    limits = self._max_bytes, self._max_age_seconds
+                    eviction = Eviction(self._index, files, claims, *limits)
+                    self._opened = _Opened(Signer(folder), files, claims, eviction)
         return self._opened
 
     def _use(self, row: ResultRow, serializer: AnySerializer | None) -> Hit | None:
         """The value of a row, counted as a hit; None: it is another serializer's."""
-        signer, files, _ = self._open()
+        signer, files, _, _ = self._open()
         try:
             signer.key()
         except ResultUnreadable as error:
@@ -354,30 +352,7 @@ class Results:
             self._index.drop_result(row)
             self._reported.discard(key)
             if row.file is not None:
-                self._open()[1].remove([row.file])
-
-    def _make_room(self, size_bytes: int) -> None:
-        """Called after each save; looks at the size of all results only now and then."""
-        first = self._uncounted_bytes is None
-        self._uncounted_bytes = (self._uncounted_bytes or 0) + size_bytes
-        if not first and self._uncounted_bytes < self._max_bytes * _COUNTED_SHARE:
-            return
-        self._uncounted_bytes = 0
-        try:
-            if first:
-                self.prune()
-            elif self._index.result_bytes() > self._max_bytes:
-                self._prune()
-        except Exception as error:
-            logger.debug("no room was made for results: %s", error)
-
-    def _prune(self) -> tuple[int, int]:
-        age = self._max_age_seconds
-        removed = self._index.prune_results(
-            max_bytes=self._max_bytes, oldest_at=None if age is None else time.time() - age
-        )
-        self._open()[1].remove(removed.files)
-        return removed.n, removed.size_bytes
+                self._open().files.remove([row.file])
 
 
 class _KeyUnusable(ResultUnreadable):

@@ -236,7 +236,7 @@ def test_further_names_of(source: str, field: str, names: str):
         ("y = z = x[1:]", {("y", "x"), ("z", "x")}),
         ("y = x\nz = y", {("y", "x"), ("z", "x"), ("z", "y")}),
         ("d = {'a': x, **e}", {("d", "x"), ("d", "e")}),
-        ("x = x.T", set()),
+        ("x = x.T", {("x", "x")}),
         ("c = Counter(words)", set()),
     ],
 )

@@ -27,7 +27,7 @@ SAME = [
     ("def f():\n def g(): pass", "def f():\n def g():\n  'Doc.'"),
     ("x = 0x10", "x = 16"),
     ("x = 'a' 'b'", "x = 'ab'"),
-    ("%s" % "x", "x # shown"),
+    ("x", "x # shown"),
     ("x;", "x;  # hidden"),
     ("x;", "x  ;\n"),
     ("", "# only a comment"),

@@ -107,8 +107,7 @@ def test_run_goes_on_after_errors_that_are_allowed(nbflow: Command, folder: Path
 
     assert answer.returncode == 1
     assert "-- cell 4 of 4: 'never'\n" in answer.stderr
-    assert answer.stderr.splitlines()[-1] == "nbflow: 1 cell failed"
-    assert "\n4 cells: 1 failed\n" in answer.stdout
+    assert answer.stderr.splitlines()[-1] == "nbflow: 1 of 4 cells failed"
     cells = nbformat.read(folder / "fails.executed.ipynb", 4).cells
     assert cells[3].outputs[0].data["text/plain"] == "'never'"
     assert nbflow("run", "good.ipynb", "--allow-errors").returncode == 0

@@ -21,7 +21,7 @@ def until(condition):
 
 
 def n_waiting():
-    return len(wiring.current().engine.results._open()[2].bells)
+    return len(wiring.current().engine.results._open().claims.bells)
 
 
 def test_threads_compute_once(events):
@@ -136,7 +136,7 @@ def test_failed_run_does_not_keep_its_claim():
 
     with pytest.raises(ValueError, match="no") as kept:
         flaky(1)
-    assert wiring.current().engine.results._open()[2].holder("x") == ""
+    assert wiring.current().engine.results._open().claims.holder("x") == ""
     folder = wiring.current().engine.results.folder / "claims"
 
     assert list(folder.iterdir()) == []
@@ -252,7 +252,7 @@ def test_ctrl_c_ends_a_waiter(home):
         while not (results.folder / "claims").exists():
             time.sleep(0.001)
         def strike():
-            while not results._open()[2].bells:
+            while not results._open().claims.bells:
                 time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=strike).start()
@@ -262,7 +262,7 @@ def test_ctrl_c_ends_a_waiter(home):
             print("interrupted")
         go_on.set()
         thread.join()
-        print(slow(1), len(results._open()[2].bells))
+        print(slow(1), len(results._open().claims.bells))
     """
     assert run_child(code, home) == ["interrupted", "1 0"]
 

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nbflow.analysis.graph import CellGraph, Node
 
+from nbflow.analysis.graph import CellGraph, Node
 from nbflow.analysis.names import cell_names
 from nbflow.notebook.drawing import GraphView, mermaid, svg, table, text
 from nbflow.notebook.layout import place, reduced

@@ -11,6 +11,7 @@ import runpy
 import subprocess
 import sys
 import textwrap
+from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from nbflow.errors import NbflowError
 from nbflow.notebook.export import export
-from nbflow.notebook.export_cells import ExportCell
+from nbflow.notebook.export_cells import ExportCell, task_cell
 
 
 @dataclass(frozen=True)
@@ -392,6 +393,33 @@ def test_task_options_and_names_are_kept():
     assert '@task(name="2nd")\ndef cell_2nd(clean):' in text
     assert "def print_task(clean):" in text
     assert '@flow(name="My report")\ndef My_report():' in text
+
+
+def test_options_of_the_magic_are_those_of_the_task():
+    args = Namespace(
+        retries=2, retry_delay=[1.0, 2.0], timeout=None, tags="db, slow", outputs="rows", quiet=True
+    )
+
+    text = export([task_cell("load", "rows = [1]\nextra = 2", args)])
+
+    options = 'retries=2, retry_delay_seconds=[1.0, 2.0], tags=["db", "slow"]'
+    assert f"@task({options})\ndef load():\n" in text
+    assert "    return rows\n" in text
+
+
+def test_decorators_that_the_notebook_imports_are_not_imported_again(tmp_path: Path):
+    cells = (
+        "from nbflow import flow, task",
+        "@task\ndef double(n): return 2 * n",
+        "@flow\ndef inner(): return double(2)",
+        "print(inner())",
+    )
+
+    text = export(cells_of(cells))
+
+    assert text.count("from nbflow import") == 1
+    assert "@task(name=" in text
+    assert in_file(text, tmp_path)[0] == "4\n"
 
 
 def test_outputs_of_a_task_cell_are_what_it_gives():

@@ -151,7 +151,7 @@ def until(condition):
 
 
 def n_waiting(results):
-    return len(results._open()[2].bells)
+    return len(results._open().claims.bells)
 
 
 def test_waiter_gets_what_the_holder_saves(results):

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from children import Child
 
-from nbflow import task
-from nbflow.cache_policies import INPUTS
 from nbflow.results.results import Results
+from nbflow.settings import load_settings
 from nbflow.store.store import Store
 
 ABOUT = {"task_name": "t", "run_id": "r", "seconds": 1.5}
@@ -174,23 +173,19 @@ def test_processes_that_evict_at_once(home):
     assert sum(entry.size_bytes for entry in entries) <= 600_000
 
 
-@pytest.mark.parametrize("setting", ["max_bytes", "max_age"])
-def test_limits_come_from_the_settings(monkeypatch, setting):
-    if setting == "max_bytes":
-        monkeypatch.setenv("NBFLOW_CACHE_MAX_BYTES", "200000")
-    else:
-        monkeypatch.setenv("NBFLOW_CACHE_MAX_AGE_SECONDS", "0")
-    n_runs = []
+@pytest.mark.parametrize(
+    ("text", "limit"), [("90", 90.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("", None)]
+)
+def test_age_limit_is_read_from_the_environment(monkeypatch, text, limit):
+    monkeypatch.setenv("NBFLOW_CACHE_MAX_AGE_SECONDS", text)
+    monkeypatch.setenv("NBFLOW_CACHE_MAX_BYTES", "200000")
+    monkeypatch.setenv("NBFLOW_VERIFY_BUFFERS", "0")
 
-    @task(cache_policy=INPUTS)
-    def zeros(n):
-        n_runs.append(n)
-        return np.zeros(n)
+    settings = load_settings()
 
-    for n in [10_000, 20_000, 10_000]:
-        zeros(n)
-
-    assert n_runs == [10_000, 20_000, 10_000]
+    assert settings.cache_max_age_seconds == limit
+    assert settings.cache_max_bytes == 200_000
+    assert settings.verify_buffers is False
 
 
 def test_home_that_was_removed_under_way(home, store):

@@ -107,7 +107,10 @@ _TEMPLATES: list[tuple[str, tuple[st.SearchStrategy[str], ...]]] = [
     ("c.items = {}", (_LISTS,)),
     ("Counter.made += 10", ()),
     ("Counter.bump = lambda self: self.items.append('p')", ()),
-    ("class Counter:\n    made = 100\n    def __init__(self, items):\n        self.items = items", ()),
+    (
+        "class Counter:\n    made = 100\n    def __init__(self, items):\n        self.items = items",
+        (),
+    ),
     ("other = c", ()),
     ("other.bump()", ()),
     ("isinstance(c, Counter)", ()),

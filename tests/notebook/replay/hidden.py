@@ -34,7 +34,7 @@ def hidden_state() -> dict[str, str]:
         "builtins": _lines(
             f"{name} of the notebook's" if _is_of_notebook(value) else name
             for name, value in sorted(vars(builtins).items())
-            if name != "_"
+            if name not in {"_", "__annotations__"}
         ),
         "signals": _lines(
             f"{s}={getattr(signal.getsignal(s), '__qualname__', signal.getsignal(s))}"

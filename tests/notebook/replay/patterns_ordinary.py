@@ -132,8 +132,10 @@ PATTERNS = [
         table = {"when": when, "price": price * 2, third: path, ident: None}
         print(table)
         """,
-        edit=(1, "when = dt.datetime(2024, 3, 1)\nprice = decimal.Decimal(2)\n"
-                 "third = path = ident = 0"),
+        edit=(
+            1,
+            "when = dt.datetime(2024, 3, 1)\nprice = decimal.Decimal(2)\nthird = path = ident = 0",
+        ),
         cached=(1, 2),
     ),  # fmt: skip
     pattern(
@@ -329,7 +331,11 @@ PATTERNS = [
         """,
         edit=(2, "total = fortran.flags.f_contiguous\ntotal"),
         cached=(1, 2),
-        probes=("fortran.flags.f_contiguous", "big_endian.dtype.byteorder", "frozen.flags.writeable"),
+        probes=(
+            "fortran.flags.f_contiguous",
+            "big_endian.dtype.byteorder",
+            "frozen.flags.writeable",
+        ),
     ),
     pattern(
         "huge integers, -0.0, nan and inf",

@@ -517,8 +517,11 @@ PATTERNS = [
         import fake as again
         print(again is fake)
         """,
-        edit=(0, "import sys, types\nfake = types.ModuleType('fake')\nfake.x = 2\n"
-                 "sys.modules['fake'] = fake"),
+        edit=(
+            0,
+            "import sys, types\nfake = types.ModuleType('fake')\nfake.x = 2\n"
+            "sys.modules['fake'] = fake",
+        ),
     ),  # fmt: skip
     pattern(
         "the recursion limit and the garbage collector",
@@ -585,7 +588,10 @@ PATTERNS = [
         ---
         squares
         """,
-        edit=(0, "from concurrent.futures import ThreadPoolExecutor\ndef square(x):\n    return -x"),
+        edit=(
+            0,
+            "from concurrent.futures import ThreadPoolExecutor\ndef square(x):\n    return -x",
+        ),
     ),
     pattern(
         "a signal handler",

@@ -37,7 +37,7 @@ _ADDRESS = re.compile(r"(?<![0-9A-Za-z])0x[0-9a-fA-F]{6,}")
 _BY_REPR = (
     bool, int, float, complex, str, bytes, range, slice, types.NoneType, types.EllipsisType,
     types.NotImplementedType, decimal.Decimal, fractions.Fraction, datetime.date, datetime.time,
-    datetime.timedelta, datetime.tzinfo, pathlib.PurePath, uuid.UUID, re.Pattern,
+    datetime.datetime, datetime.timedelta, datetime.tzinfo, pathlib.PurePath, uuid.UUID, re.Pattern,
     types.GenericAlias, types.UnionType,
 )  # fmt: skip
 _ITERATORS = (
@@ -48,7 +48,7 @@ _ITERATORS = (
     itertools.permutations, itertools.combinations, itertools.accumulate,
 )  # fmt: skip
 _PLUMBING = frozenset(
-    "__dict__ __weakref__ __doc__ __module__ __qualname__ __firstlineno__ __static_attributes__"
+    "__dict__ __weakref__ __doc__ __module__ __qualname__ __slotnames__ __firstlineno__ __static_attributes__"
     " __annotations_cache__ __annotate_func__ _abc_impl".split()
 )
 #: Their objects hold half a library, and are not what notebooks compute.
@@ -72,6 +72,8 @@ def render(shell: Any, initial: frozenset[str], probes: Iterable[str]) -> dict[s
         walk = Walk(space)
         looked = {name: walk.text(space[name], name) for name in (*names, *_SHELL_NAMES)}
         looked["memory:"] = walk.memory()
+        if looked.get("__warningregistry__", "").endswith(" {}"):
+            del looked["__warningregistry__"]
         looked |= {f"hidden:{name}": normal(text) for name, text in state.items()}
         for probe in probes:
             try:
@@ -144,13 +146,18 @@ class Walk:
             return f"method {self.text(value.__func__, path + '.__func__')} of {inner}"
         if isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
             owner = value.__self__
-            of = "" if isinstance(owner, types.ModuleType | None) else self.text(owner, path + ".of")
+            of = (
+                "" if isinstance(owner, types.ModuleType | None) else self.text(owner, path + ".of")
+            )
             return f"builtin {getattr(value, '__module__', '')}.{value.__qualname__} {of}"
         if isinstance(value, types.CellType):
             try:
                 return f"cell[{self.text(value.cell_contents, path + '.contents')}]"
             except ValueError:
                 return "cell[]"
+        if isinstance(value, logging.Logger):
+            handlers = [type(handler).__name__ for handler in value.handlers]
+            return f"logger {value.name} {value.level} {value.disabled} {handlers}"
         if kind.__module__.partition(".")[0] in _OPAQUE:
             return self._opaque(value, kind, path)
         library = self._library(value, kind, path)
@@ -206,10 +213,14 @@ class Walk:
             more = ""
             if isinstance(value, collections.defaultdict):
                 more = f" default={self.text(value.default_factory, path + '.default_factory')}"
+            if path == "__warningregistry__":  # its version counts changes of filters
+                return repr({key: dict.get(value, key) for key in value if key != "version"})
             return "{" + ", ".join(self._pairs(value, path)) + "}" + more
         if isinstance(value, (set, frozenset)):
             base = set if isinstance(value, set) else frozenset
-            return "{" + ", ".join(sorted(self._member(m, path) for m in base.__iter__(value))) + "}"
+            return (
+                "{" + ", ".join(sorted(self._member(m, path) for m in base.__iter__(value))) + "}"
+            )
         if isinstance(value, bytearray):
             return repr(bytes(value))
         if isinstance(value, (str, bytes, int, float, complex)):
@@ -241,8 +252,6 @@ class Walk:
             return f"{tuple(value.cache_info())} {told}"
         if isinstance(value, io.IOBase):
             return self._file(value)
-        if isinstance(value, logging.Logger):
-            return f"{value.name} {value.level} {value.disabled}"
         if isinstance(value, (type(threading.Lock()), type(threading.RLock()))):
             return normal(repr(value)).split(" object")[0]
         if isinstance(value, random.Random):
@@ -275,12 +284,16 @@ class Walk:
             ]
             told = self._index(value.columns, path + ".columns")
             rows = self._index(value.index, path + ".index")
-            return f"{kind.__name__} {told} | {rows} | {columns} {dict(value.attrs)} {value.flags!r}"
+            return (
+                f"{kind.__name__} {told} | {rows} | {columns} {dict(value.attrs)} {value.flags!r}"
+            )
         if isinstance(value, pd.Series):
             rows = self._index(value.index, path + ".index")
             return f"{kind.__name__} {value.name!r} | {rows} | {self._column(value, path)} {value.attrs}"
         if isinstance(value, pd.Index):
             return self._index(value, path)
+        if isinstance(value, pd.api.extensions.ExtensionDtype):
+            return repr(value)
         if isinstance(value, pd.api.extensions.ExtensionArray):
             return f"{kind.__name__} {value.dtype!r} {self._items(list(value), path)}"
         return None
@@ -289,7 +302,8 @@ class Walk:
         import numpy as np
 
         about = f"{kind.__name__} {value.dtype.descr if value.dtype.names else value.dtype!r}"
-        about += f" {value.shape} {value.strides} writeable={value.flags.writeable}"
+        about += f" {value.shape} {value.strides if value.size else ''}"
+        about += f" writeable={value.flags.writeable}"
         if value.size:
             low, high = np.lib.array_utils.byte_bounds(value)
             self._arrays.append((low, high, path))
@@ -378,7 +392,9 @@ class Walk:
         return "{" + ", ".join(texts) + "}"
 
     def _pairs(self, mapping: dict[Any, Any], path: str) -> Iterator[str]:
-        for n, (key, value) in enumerate(dict.items(mapping)):
+        ordered = collections.OrderedDict  # its order is not that of the dict inside
+        base = ordered if isinstance(mapping, ordered) else dict
+        for n, (key, value) in enumerate(base.items(mapping)):
             short = key if type(key) in {str, int} else f"key{n}"
             told = self.text(key, f"{path}.key{n}")
             yield f"{told}: {self.text(value, f'{path}[{short!r}]')}"

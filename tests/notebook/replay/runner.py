@@ -63,12 +63,12 @@ class Session:
     def __init__(self, connection: Connection, pid: int, folder: Path) -> None:
         self._connection = connection
         self._pid = pid
-        self._folder = folder
+        self._place = str(folder.parent)
 
     def run(self, source: str, cell_id: str | None = None) -> list[Event]:
         """Run one cell."""
         events = self._ask("run", source, cell_id)
-        return _without(events, str(self._folder))
+        return _as_seen(_without(events, self._place))
 
     def poke(self, statements: str) -> str:
         """Change the namespace without running a cell; gives the error, if any."""
@@ -77,7 +77,7 @@ class Session:
     def look(self, probes: Sequence[str] = ()) -> dict[str, str]:
         """The namespace and the hidden state."""
         looked = self._ask("look", tuple(probes))
-        return {name: text.replace(str(self._folder), "FOLDER") for name, text in looked.items()}
+        return {name: text.replace(self._place, "PLACE") for name, text in looked.items()}
 
     def obtained(self) -> tuple[Obtained, ...]:
         return tuple(Obtained(**one) for one in self._ask("obtained"))
@@ -213,12 +213,18 @@ def _unlike(what: str, want: dict[str, str], got: dict[str, str]) -> list[str]:
     return found
 
 
+def _as_seen(events: list[Event]) -> list[Event]:
+    """What is cleared again is gone from the screen, and from the notebook's file."""
+    cleared = [n for n, event in enumerate(events) if event == ("clear", False)]
+    return events[cleared[-1] + 1 :] if cleared else events
+
+
 def _without(value: Any, folder: str) -> Any:
     """Events without addresses and the folder's name."""
     from tests.notebook.replay.rendering import normal
 
     if isinstance(value, str):
-        return normal(value).replace(folder, "FOLDER")
+        return normal(value).replace(folder, "PLACE")
     if isinstance(value, (list, tuple)):
         return type(value)(_without(item, folder) for item in value)
     if isinstance(value, dict):

@@ -33,8 +33,8 @@ class Editing(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = Path(tempfile.mkdtemp(prefix="nbflow-machine-"))
-        (self._folder / "plain").mkdir()
-        (self._folder / "tasks").mkdir()
+        (self._folder / "plain" / "notebook").mkdir(parents=True)
+        (self._folder / "tasks" / "notebook").mkdir(parents=True)
         self._sources: list[str] = []
         self._ids: list[str] = []
         self._n_ids = 0
@@ -111,9 +111,9 @@ class Editing(RuleBasedStateMachine):
     # --- parts of them --------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._plain: Session = self.template.session(self._folder / "plain")
+        self._plain: Session = self.template.session(self._folder / "plain" / "notebook")
         home = self._folder / "home" if self.is_autotask else None
-        self._tasks: Session = self.template.session(self._folder / "tasks", home)
+        self._tasks: Session = self.template.session(self._folder / "tasks" / "notebook", home)
         self._n_run = 0
 
     def _place(self, place: int) -> int:
