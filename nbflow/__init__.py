@@ -16,6 +16,7 @@ _HOMES = {
     "task": "tasks",
     # arguments
     "allow_failure": "model.annotations",
+    "File": "results.file_inputs",
     "quote": "model.annotations",
     "unmapped": "model.annotations",
     # notebooks
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
     from nbflow.model.annotations import allow_failure, quote, unmapped
     from nbflow.model.states import State
     from nbflow.notebook.session import cell
+    from nbflow.results.file_inputs import File
     from nbflow.tasks import Task, task
 
 __all__ = [
+    "File",
     "Flow",
     "State",
     "Task",

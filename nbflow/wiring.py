@@ -29,7 +29,12 @@ class Wiring:
         self.bus = EventBus()
         self.store = Store(settings.home, self.handle)
         self.limits = Limits(self.store)
-        self.results = Results(self.store)
+        self.results = Results(
+            self.store,
+            max_bytes=settings.cache_max_bytes,
+            max_age_seconds=settings.cache_max_age_seconds,
+            verify_buffers=settings.verify_buffers,
+        )
         self.engine = Engine(
             self.bus,
             self.results,

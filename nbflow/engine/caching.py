@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbflow.engine.pool import ThreadPool, current_pool
 from nbflow.errors import Unfingerprintable
 from nbflow.model.specs import CacheSubject, Keeper, TaskSpec
 from nbflow.model.states import Deferred, State
@@ -62,6 +66,7 @@ class CachePlan:
             run_id=run.id,
             parent_id=run.parent_id,
             is_over=is_over,
+            waiting=_waiting,
         )
         self.began_at = time.time()
         if isinstance(found, Hit):
@@ -112,6 +117,36 @@ def plan(results: Results, context: RunContext) -> Keeper | None:
     if persist is None:
         persist = spec.results.policy is not None or context.scope.persist
     return CachePlan(results, spec) if persist else None
+
+
+_waiting_lock = threading.Lock()
+_n_waiting: dict[ThreadPool, int] = {}  # pools with none are not in it
+
+
+@contextmanager
+def _waiting(computed_here: bool) -> Iterator[bool]:
+    """Whether this thread may wait for a result, for as long as it does.
+
+    The last thread of a pool may not: who computes the result may need it for tasks of its own. It
+    is not lent either, as a wait for a future is: of a thousand equal tasks each would take one.
+    """
+    pool = current_pool()
+    if pool is None or not computed_here:
+        yield True
+        return
+    with _waiting_lock:
+        n = _n_waiting.get(pool, 0)
+        may_wait = n < pool.max_workers - 1
+        if may_wait:
+            _n_waiting[pool] = n + 1
+    try:
+        yield may_wait
+    finally:
+        if may_wait:
+            with _waiting_lock:
+                _n_waiting[pool] -= 1
+                if not _n_waiting[pool]:
+                    del _n_waiting[pool]
 
 
 def _warn_once(task_name: str, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,10 @@ _ATOMS: tuple[type, ...] = (
     int, float, complex, bool, str, bytes, type(None), range, CodeType, BuiltinFunctionType,
     type(...), type(NotImplemented),
 )  # fmt: skip
+#: The notebook itself, under its names, and nbflow.
+_OWN_MODULES = ("__main__", "__mp_main__", "nbflow")
 _ATOM_SET = frozenset(_ATOMS)
+_BUILTINS = vars(builtins)
 #: A namespace that holds more objects than this is not searched to its end.
 MOST_OBJECTS = 3_000_000
 
@@ -35,10 +39,13 @@ def holds(values: Iterable[Any], namespace: Mapping[str, Any]) -> dict[int, Any]
     while level:
         fresh: list[Any] = []
         for value in level:
-            if type(value) in _ATOM_SET or id(value) in seen or value is namespace:
+            if type(value) in _ATOM_SET or id(value) in seen:
+                continue
+            if value is namespace or value is _BUILTINS:
                 continue
             if isinstance(value, ModuleType):
-                if is_library_module(value.__name__):
+                name = value.__name__
+                if is_library_module(name) or name.startswith(_OWN_MODULES):
                     continue
             elif isinstance(value, type):
                 if is_library_module(value.__module__):
@@ -93,7 +100,7 @@ def names_sharing(
     ]
 
 
-def module_holding(objects: Mapping[int, Any]) -> str:
+def module_holding(objects: Mapping[int, Any], namespace: Mapping[str, Any]) -> str:
     """A module that has one of the objects as a global, or deep inside one if it is the user's.
 
     Raises:
@@ -103,11 +110,13 @@ def module_holding(objects: Mapping[int, Any]) -> str:
         return ""
     keys = objects.keys()
     for name, module in list(sys.modules.items()):
-        if name.startswith(("__main__", "nbflow")) or not isinstance(module, ModuleType):
+        if name.startswith(_OWN_MODULES) or not isinstance(module, ModuleType):
             continue
         values = list(vars(module).values())
         if not keys.isdisjoint(map(id, values)):
             return name
-        if not is_library_module(name) and not keys.isdisjoint(holds(values, {})):
+        if not is_library_module(name) and not keys.isdisjoint(
+            holds(values, namespace)
+        ):
             return name
     return ""

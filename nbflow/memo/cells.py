@@ -41,7 +41,8 @@ class Cell:
     def reads(self) -> set[str]:
         """Names whose values may decide what it does, as far as the source tells."""
         names = self.names
-        return {*names.reads, *names.deferred, *names.mutates, *names.deletes, *self.inputs}
+        called = (*names.deferred, *names.immediate)
+        return {*names.reads, *called, *names.mutates, *names.deletes, *self.inputs}
 
 
 def cell_of(

@@ -325,19 +325,25 @@ class Visit:
     # --- running ----------------------------------------------------------------------------------
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Watch the cell while it runs inside the block."""
+    def watched(self, *, skipped: bool = False) -> Iterator[None]:
+        """Watch the cell while it runs inside the block.
+
+        Args:
+            skipped: It will not be kept, whatever it does.
+        """
         memory = self.memory
         namespace = memory.namespace
         read = set(self._reading.digests) | set(self._reading.refused) if self._reading else set()
-        aside = {
-            name: namespace.pop(name)
-            for name in self.cell.names.writes
-            if self.first_key is not None and name in namespace and name not in read
-            and name not in self.cell.reads
-        }  # fmt: skip
+        aside, bindings = {}, {}
+        if self.first_key is not None and not skipped:
+            aside = {
+                name: namespace.pop(name)
+                for name in self.cell.names.writes
+                if name in namespace and name not in read and name not in self.cell.reads
+            }
+            bindings = dict(namespace)
         self._before = _Before(
-            dict(namespace),
+            bindings,
             hidden.settings(memory.probes),
             hidden.generators(),
             aside,
@@ -538,7 +544,7 @@ class Visit:
             for node in after.nodes.get(name, ())
             if id(node) not in places or places[id(node)][0] in changed
         }
-        holder = aliases.module_holding(_shareable(own))
+        holder = aliases.module_holding(_shareable(own), self.memory.namespace)
         if holder:
             raise Unstorable(f"the module {holder} holds on to something that it writes or changes")
         if not changed:

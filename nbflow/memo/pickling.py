@@ -152,9 +152,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             except (ValueError, TypeError) as error:
                 raise Unstorable(f"a view of an array cannot be stored: {error}") from None
             return _new_view, args
+        if not array.flags.writeable:
+            return _read_only, (array.copy("K"),)
         if array.dtype.hasobject or array.flags.c_contiguous or array.flags.f_contiguous:
             return NotImplemented
-        return array.copy().__reduce_ex__(5)
+        return array.copy("K").__reduce_ex__(5)
 
 
 #: They would come back as something else: without contents, or as a copy of what there is one of.
@@ -278,6 +280,11 @@ def _with_filename(code: types.CodeType, old: str, new: str) -> types.CodeType:
     )
     filename = new if code.co_filename == old else code.co_filename
     return code.replace(co_consts=constants, co_filename=filename)
+
+
+def _read_only(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
 
 
 def _new_view(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _OURS = ("%%task", "%%flow", "%nbflow", "%autotask", "%flow", "%task", "%schedule",
          "%load_ext nbflow", "%reload_ext nbflow", "%unload_ext nbflow")  # fmt: skip
-_inside: ContextVar[bool] = ContextVar("nbflow_autotask_inside", default=False)
+#: Whether the code at hand is that of a cell already.
+inside: ContextVar[bool] = ContextVar("nbflow_autotask_inside", default=False)
 
 
 class Autotask:
@@ -54,13 +55,13 @@ class Autotask:
             failed: bool = await self._inner(nodelist, cell_name, interactivity, compiler, result)
             return failed
 
-        if not nodelist or interactivity == "none" or _inside.get():
+        if not nodelist or interactivity == "none" or inside.get():
             return await plainly()
-        token = _inside.set(True)
+        token = inside.set(True)
         try:
             return await self._run_cell(plainly, nodelist, cell_name, result)
         finally:
-            _inside.reset(token)
+            inside.reset(token)
 
     async def _run_cell(
         self, plainly: Callable[[], Any], nodelist: list[Any], cell_name: str, result: Any

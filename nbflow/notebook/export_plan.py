@@ -222,8 +222,19 @@ def _taken(
     wanted = [*names.reads, *names.mutates, *names.deletes, *names.deferred]
     bound = surely_bound(piece.node for piece in pieces)
     perhaps = [name for name in names.writes if name not in bound]
-    every = dict.fromkeys((*wanted, *_loaded_builtins(pieces), *sorted(cell.query_names), *perhaps))
+    wanted += [*_late_reads(pieces), *_loaded_builtins(pieces), *sorted(cell.query_names)]
+    every = dict.fromkeys((*wanted, *perhaps))
     return tuple(name for name in every if name in there)
+
+
+def _late_reads(pieces: Sequence[Piece]) -> list[str]:
+    """Names that functions of a step may read before the step itself binds them."""
+    bound: set[str] = set()
+    found: list[str] = []
+    for piece in pieces:
+        found += [name for name in piece.names.deferred if name not in bound]
+        bound |= surely_bound([piece.node])
+    return found
 
 
 def _step(

@@ -106,7 +106,7 @@ class CellKeeper:
         """Around the cell's code."""
         began = time.perf_counter()
         try:
-            with self.visit.watched(), recording(holds=self._holds) as recorder:
+            with self.visit.watched(skipped=bool(self._reason)), recording(holds=self._holds) as recorder:
                 self._recorder = recorder
                 self.shown = recorder.shown
                 yield

@@ -21,7 +21,7 @@ from nbflow.analysis.effects import is_definitions_only
 from nbflow.analysis.names import cell_names
 from nbflow.memo.memory import CellMemory
 from nbflow.notebook import restoring, running
-from nbflow.notebook.autotask import Autotask
+from nbflow.notebook.autotask import Autotask, inside
 from nbflow.notebook.cells import CellCode
 from nbflow.notebook.completion import complete
 from nbflow.notebook.freshness import Freshness
@@ -170,6 +170,8 @@ class Session:
         return current
 
     def _pre_run_cell(self, info: Any) -> None:
+        if inside.get():  # a cell that a cell runs, by `%%capture` and the like
+            return
         self._cell_id = getattr(info, "cell_id", None) or ""
         self.watch()
         self._n_obtained = len(self.obtained)
@@ -180,7 +182,7 @@ class Session:
             self._wait_for_background(raw_cell)
 
     def _post_run_cell(self, result: Any) -> None:
-        if self.is_autotask and len(self.obtained) == self._n_obtained:
+        if self.is_autotask and not inside.get() and len(self.obtained) == self._n_obtained:
             error = getattr(result, "error_before_exec", None)
             told = f"{type(error).__name__}: {error}" if error is not None else ""
             self.obtained.append(

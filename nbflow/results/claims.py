@@ -27,7 +27,7 @@ class Claim:
 
     def __init__(self, claims: Claims, path: Path, fd: int | None) -> None:
         self._claims = claims
-        self._path = path
+        self.path = path
         self._fd = fd
         if fd is not None:
             _held.add(self)
@@ -37,8 +37,9 @@ class Claim:
         fd, self._fd = self._fd, None
         if fd is None:
             return
+        _held.discard(self)
         with contextlib.suppress(OSError):
-            os.unlink(self._path)  # while it is locked: whoever has opened it sees that it is gone
+            os.unlink(self.path)  # while it is locked: whoever has opened it sees that it is gone
         os.close(fd)
         for bell in list(self._claims.bells):
             bell.put(None)
@@ -104,6 +105,11 @@ class Claims:
                 return file.read(_RUN_ID_BYTES).decode().rstrip()
         except (OSError, UnicodeDecodeError):
             return ""
+
+    def is_held_here(self, key: str) -> bool:
+        """Whether a run of this process holds the claim on a key."""
+        path = self._path(key)
+        return any(claim.path == path for claim in list(_held))
 
     def wait(self, bell: SimpleQueue[None]) -> None:
         """Wait a moment, or until a claim of this process is released."""

@@ -8,9 +8,11 @@ import io
 import pathlib
 import types
 import weakref
+from functools import lru_cache
 from typing import Any
 
 from nbflow.errors import Unfingerprintable
+from nbflow.results.fingerprint_code import is_library_module
 from nbflow.results.fingerprint_walk import (
     Encoder,
     Walk,
@@ -63,6 +65,8 @@ def encode_object(walk: Walk, value: Any) -> bytes:
     Python itself refuses objects of C types that could hide state from the default way.
     """
     kind = type(value)
+    if walk.counts_hidden and (reason := _hides(kind)):
+        raise Unfingerprintable(type_name(kind), reason)
     reduce = copyreg.dispatch_table.get(kind)
     try:
         reduced = kind.__reduce_ex__(value, 5) if reduce is None else reduce(value)
@@ -84,6 +88,26 @@ def encode_object(walk: Walk, value: Any) -> bytes:
     if pairs is not None:
         parts.append(walk.several(b"d", [part for pair in pairs for part in pair]))
     return walk.node(b"o", parts)
+
+
+# What classes define to be pickled and copied otherwise than by their attributes, or to be noticed.
+_HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__", "__getnewargs_ex__",
+          "__del__")  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _hides(kind: type) -> str:
+    """Why the copies that storing makes, or what they are made of, would be noticed; else empty."""
+    if kind.__module__.partition(".")[0] == "logging":
+        return "there is one of each name"
+    for base in kind.__mro__:
+        if not is_library_module(base.__module__):
+            for hook in _HOOKS:
+                own = vars(base).get(hook)
+                is_of_named_tuple = hook == "__getnewargs__" and issubclass(base, tuple)
+                if isinstance(own, types.FunctionType) and not is_of_named_tuple:
+                    return f"its class defines {hook}"
+    return ""
 
 
 def _refuse(walk: Walk, value: Any) -> bytes:

@@ -108,6 +108,7 @@ class _Region:
     Attributes:
         number: Of its first array, among all that were met.
         begin: The address of that array's first byte.
+        strides: Of that array: they show only where another shares its memory.
         name: Under which that array was met; None: inside a set.
     """
 
@@ -115,6 +116,7 @@ class _Region:
     stop: int
     number: int
     begin: int
+    strides: tuple[int, ...]
     name: str | None
 
 
@@ -392,10 +394,10 @@ class NotebookWalk(Walk):
                 if region.name is None or self._in_set is not None:
                     raise Unfingerprintable("numpy.ndarray", "shared by an item of a set")
                 self._refer(region.name)
-                parts += [region.number, start - region.begin]
+                parts += [region.number, start - region.begin, region.strides]
             if shared:
                 parts.append(array.strides)
-            self._claim(start, stop, shared)
+            self._claim(start, stop, array.strides, shared)
             owner = self._owner(array, memory_root(array), start, stop)
         if is_node:
             self._nodes.append(owner)
@@ -419,10 +421,12 @@ class NotebookWalk(Walk):
         later = itertools.islice(self._regions, first, None)
         return list(itertools.takewhile(lambda region: region.start < stop, later))
 
-    def _claim(self, start: int, stop: int, shared: list[_Region]) -> None:
+    def _claim(
+        self, start: int, stop: int, strides: tuple[int, ...], shared: list[_Region]
+    ) -> None:
         """Remember a range, merged with those it overlaps: regions do not overlap each other."""
         name = self._name if self._in_set is None else None
-        region = _Region(start, stop, self._n_regions, start, name)
+        region = _Region(start, stop, self._n_regions, start, strides, name)
         at = bisect.bisect_left(self._regions, start, key=lambda region: region.start)
         self._n_regions += 1
         if shared:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -178,6 +179,7 @@ class Results:
         run_id: str = "",
         parent_id: str | None = None,
         is_over: Callable[[], bool] = lambda: False,
+        waiting: Callable[[bool], AbstractContextManager[bool]] = lambda _: nullcontext(True),
     ) -> Hit | Claim | None:
         """The result under `key`, or the right to compute it. Waits while another computes it.
 
@@ -185,10 +187,12 @@ class Results:
             run_id: The run that wants it.
             parent_id: The run around that one: a run does not wait for one that it is inside of.
             is_over: Whether the wait is in vain, as the run was cancelled meanwhile.
+            waiting: Entered for the wait, with whether this process computes the result; gives
+                whether this thread may wait.
 
         Returns:
             None: Compute it without a claim. Who computed it failed, and all that waited go on
-            together; or the wait is in vain; or it would be for ever.
+            together; or the wait is not allowed, or in vain; or it would be for ever.
         """
         if (hit := self.lookup(key, serializer)) is not None:
             return hit
@@ -200,6 +204,20 @@ class Results:
             return None
         if claim is not None:
             return self._unless_kept(key, serializer, claim)
+        with waiting(claims.is_held_here(key)) as may_wait:
+            if not may_wait:
+                return None
+            return self._wait(claims, key, serializer, run_id, parent_id, is_over)
+
+    def _wait(
+        self,
+        claims: Claims,
+        key: str,
+        serializer: AnySerializer | None,
+        run_id: str,
+        parent_id: str | None,
+        is_over: Callable[[], bool],
+    ) -> Hit | Claim | None:
         bell: SimpleQueue[None] = SimpleQueue()
         claims.bells.add(bell)
         try:

@@ -11,6 +11,7 @@ from children import Child, run_child
 
 from nbflow import flow, task, wiring
 from nbflow.cache_policies import INPUTS
+from nbflow.engine import caching
 
 
 def until(condition):
@@ -265,6 +266,62 @@ def test_ctrl_c_ends_a_waiter(home):
         print(slow(1), len(results._open().claims.bells))
     """
     assert run_child(code, home) == ["interrupted", "1 0"]
+
+
+def test_waiters_leave_the_pool_a_thread(monkeypatch):
+    """Who computes the result may need one; all of them waiting would be a deadlock."""
+    monkeypatch.setenv("NBFLOW_MAX_THREADS", "2")
+    n_runs, both = [], threading.Event()
+
+    @task
+    def child(n):
+        return n * 2
+
+    @task(cache_policy=INPUTS)
+    def slow(n):
+        n_runs.append(n)
+        if len(n_runs) > 1:
+            both.set()
+            return n * 2
+        until(lambda: n_waiting() == 1 and both.is_set())
+        return child.submit(n).result()
+
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(slow(1)), daemon=True)
+    thread.start()
+    until(lambda: n_runs)
+    futures = [slow.submit(1) for _ in range(4)]
+    thread.join(20)
+
+    assert answers == [2]
+    assert [future.result() for future in futures] == [2] * 4
+    assert len(n_runs) == 2
+    assert caching._n_waiting == {}
+
+
+def test_thousand_equal_tasks_take_no_thread_each():
+    n_runs, go_on = [], threading.Event()
+
+    @task(cache_policy=INPUTS)
+    def slow(n):
+        n_runs.append(n)
+        if len(n_runs) == 1:
+            assert go_on.wait(20)
+        return n
+
+    @flow
+    def f():
+        futures = [slow.submit(1) for _ in range(1_000)]
+        until(lambda: n_waiting() > 2)
+        n_threads = threading.active_count()
+        go_on.set()
+        return {future.result() for future in futures}, n_threads
+
+    values, n_threads = f()
+
+    assert values == {1}
+    assert n_threads < 50
+    assert len(n_runs) < 40
 
 
 def test_refreshing_does_not_wait():

@@ -11,6 +11,7 @@ from tests.notebook.replay.runner import Run, Template, differences, told
 
 #: Why cells are run each time that are as quick to run as to remember.
 _DEFINES = "only defines names"
+_CHANGED = "the run after a change outside"
 
 
 def attack(pattern: Pattern, template: Template, folder: Path) -> list[str]:
@@ -19,6 +20,9 @@ def attack(pattern: Pattern, template: Template, folder: Path) -> list[str]:
     tasks = Place(pattern, template, folder / "tasks", home=folder / "home")
     wrong: list[str] = []
     for step, cells, must in _steps(pattern):
+        if step == _CHANGED:
+            plain.change()
+            tasks.change()
         want, got = plain.run(cells), tasks.run(cells)
         never = [n for n in pattern.never if cells[n] == pattern.cells[n]]
         found = differences(_alike(want, pattern), _alike(got, pattern))
@@ -40,6 +44,8 @@ def _steps(pattern: Pattern) -> Sequence[tuple[str, tuple[str, ...], tuple[int, 
             ("the second run after the edit", pattern.edited, ()),
             ("the run after the edit was undone", pattern.cells, ()),
         ]
+    if pattern.then_files or pattern.then_environment:
+        steps.append((_CHANGED, pattern.cells, ()))
     return steps
 
 
@@ -54,11 +60,23 @@ class Place:
         self._folder = folder / "notebook"  # what a path ends with may be printed
         self._home = home
         self._known: dict[tuple[str, ...], Run] = {}
+        self._environment: dict[str, str] = {}
         self._folder.mkdir(parents=True)
         for name, text in pattern.files.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+
+    def change(self) -> None:
+        """Do what is to happen outside of the notebook."""
+        self._known.clear()
+        self._environment = dict(self._pattern.then_environment)
+        for name, text in self._pattern.then_files.items():
+            path = self._folder / name
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
 
     def run(self, cells: tuple[str, ...]) -> Run:
         """Plain runs that leave nothing behind need no repeating."""
@@ -71,6 +89,7 @@ class Place:
             self._home,
             probes=self._pattern.probes,
             entropy=self._pattern.entropy,
+            **self._environment,
         )
         self._known[cells] = run
         return run

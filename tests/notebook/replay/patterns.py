@@ -23,6 +23,8 @@ class Pattern:
         has_disk: Whether the run leaves something on disk that the next run may see.
         unlike: Names and `cell N` that no two plain runs have in common.
         entropy: Random states are the process' own.
+        then_files: What is done to files before one more run: new texts; None: removed.
+        then_environment: Variables that this run finds set.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Pattern:
     has_disk: bool = False
     unlike: tuple[str, ...] = ()
     entropy: bool = False
+    then_files: Mapping[str, str | None] = field(default_factory=dict)
+    then_environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def edited(self) -> tuple[str, ...]:

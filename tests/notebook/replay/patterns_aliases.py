@@ -137,6 +137,20 @@ PATTERNS = [
         edit=(1, "head[5] = 50"),
     ),
     pattern(
+        "a view rebound to another view of the same memory",
+        """
+        import numpy as np
+        v = np.arange(6.0)
+        w = v[2:5]
+        ---
+        w = w.ravel()
+        ---
+        w[0] = 50
+        print(v)
+        """,
+        edit=(2, "w[1] = 60"),
+    ),
+    pattern(
         "views of structured arrays and reinterpreted bytes",
         """
         import numpy as np

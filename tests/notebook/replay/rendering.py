@@ -6,6 +6,7 @@ the very object at `x[0]`. No method of a user's class is called.
 
 from __future__ import annotations
 
+import builtins
 import collections
 import contextlib
 import datetime
@@ -64,9 +65,11 @@ def normal(text: str) -> str:
 
 def render(shell: Any, initial: frozenset[str], probes: Iterable[str]) -> dict[str, str]:
     """Name -> text, for every name that is not IPython's, plus `hidden:...` and `probe:...`."""
+    limit = sys.getrecursionlimit()
     with warnings.catch_warnings():
         state = hidden_state()
         warnings.simplefilter("ignore")
+        sys.setrecursionlimit(50_000)  # the process' own limit is in the state already
         space = shell.user_ns
         names = sorted(name for name in space if name not in initial and not _is_history(name))
         walk = Walk(space)
@@ -82,6 +85,7 @@ def render(shell: Any, initial: frozenset[str], probes: Iterable[str]) -> dict[s
                 looked[f"probe:{probe}"] = f"raises {error!r}"
             else:
                 looked[f"probe:{probe}"] = Walk(space).text(value, "probe")
+        sys.setrecursionlimit(limit)
     return looked
 
 
@@ -112,6 +116,8 @@ class Walk:
             return f"class {value.__module__}.{value.__qualname__}"
         if _is_numpy_scalar(value):
             return f"{kind.__name__}({value!r})"
+        if value is builtins.print or value is os.environ:  # nbflow has a print of its own
+            return "print" if value is builtins.print else "os.environ"
         known = self._seen.get(id(value))
         if known is not None:
             return f"<{known}>"
@@ -215,6 +221,9 @@ class Walk:
                 more = f" default={self.text(value.default_factory, path + '.default_factory')}"
             if path == "__warningregistry__":  # its version counts changes of filters
                 return repr({key: dict.get(value, key) for key in value if key != "version"})
+            if "__builtins__" in value:  # of a module
+                own = {k: v for k, v in value.items() if not str(k).startswith("__")}
+                return self._mapping(own, path, ":")
             return "{" + ", ".join(self._pairs(value, path)) + "}" + more
         if isinstance(value, (set, frozenset)):
             base = set if isinstance(value, set) else frozenset

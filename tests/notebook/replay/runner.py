@@ -167,9 +167,10 @@ class Template:
         *,
         probes: Sequence[str] = (),
         entropy: bool = False,
+        **environment: str,
     ) -> Run:
         """Run a notebook from top to bottom in a process of its own; errors do not stop it."""
-        session = self.session(folder, home, entropy=entropy)
+        session = self.session(folder, home, entropy=entropy, **environment)
         events = tuple(session.run(source, f"cell-{n}") for n, source in enumerate(cells))
         obtained = session.obtained()
         names = session.look(probes)

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tests.notebook.replay.rendering import render
-from tests.notebook.replay.shells import Shell, make_shell, record_streams, recording
+from tests.notebook.replay.shells import make_shell, record_streams, recording
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
         requests.send(str(pid).encode())
 
 
-def _begin(shell: Shell, connection: Connection, request: dict[str, Any]) -> None:
+def _begin(shell: Any, connection: Connection, request: dict[str, Any]) -> None:
     """The forked process' life."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -65,7 +65,7 @@ def _begin(shell: Shell, connection: Connection, request: dict[str, Any]) -> Non
     except EOFError:  # the test has ended
         code = 0
     except BaseException:
-        os.write(2, traceback.format_exc().encode())
+        os.write(2, traceback.format_exc()[-3000:].encode())
     finally:
         threading._shutdown()
         atexit._run_exitfuncs()
@@ -82,7 +82,7 @@ def _seed(entropy: bool) -> None:
 class Notebook:
     """Runs cells and tells what came of them."""
 
-    def __init__(self, shell: Shell, *, autotask: bool) -> None:
+    def __init__(self, shell: Any, *, autotask: bool) -> None:
         self._shell = shell
         self._autotask = autotask
         self._initial = frozenset(shell.user_ns)

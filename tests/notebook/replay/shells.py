@@ -66,45 +66,48 @@ class Stream(io.TextIOBase):
         return True
 
 
-class Publisher(DisplayPublisher):
-    def publish(self, data, metadata=None, *, transient=None, update=False, **_: Any) -> None:
-        kind = "update" if update else "display"
-        recording.add(kind, dict(data), dict(metadata or {}), recording.number_of(transient))
+def _shell_class() -> type[InteractiveShell]:
+    """A class of no module: nbflow looks for the notebook's values in local modules."""
 
-    def clear_output(self, wait: bool = False) -> None:
-        recording.add("clear", wait)
+    class Publisher(DisplayPublisher):
+        def publish(self, data, metadata=None, *, transient=None, update=False, **_: Any) -> None:
+            kind = "update" if update else "display"
+            recording.add(kind, dict(data), dict(metadata or {}), recording.number_of(transient))
+
+        def clear_output(self, wait: bool = False) -> None:
+            recording.add("clear", wait)
+
+    class Hook(DisplayHook):
+        def write_output_prompt(self) -> None:
+            self._count = self.prompt_count
+
+        def write_format_data(self, format_dict, md_dict=None) -> None:
+            recording.add("result", self._count, dict(format_dict), dict(md_dict or {}))
+
+        def finish_displayhook(self) -> None:
+            self._is_active = False
+
+    class Shell(InteractiveShell):
+        display_pub_class = Type(Publisher)
+        displayhook_class = Type(Hook)
+
+        def enable_gui(self, gui=None) -> None:
+            """There is no event loop here."""
+
+        def _showtraceback(self, etype, evalue, stb) -> None:
+            name = getattr(etype, "__name__", str(etype))
+            text = _ANSI.sub("", self.InteractiveTB.stb2text(stb) if stb else "")
+            recording.add("error", name, str(evalue), text)
+
+    return Shell
 
 
-class Hook(DisplayHook):
-    def write_output_prompt(self) -> None:
-        self._count = self.prompt_count
-
-    def write_format_data(self, format_dict, md_dict=None) -> None:
-        recording.add("result", self._count, dict(format_dict), dict(md_dict or {}))
-
-    def finish_displayhook(self) -> None:
-        self._is_active = False
-
-
-class Shell(InteractiveShell):
-    display_pub_class = Type(Publisher)
-    displayhook_class = Type(Hook)
-
-    def enable_gui(self, gui=None) -> None:
-        """There is no event loop here."""
-
-    def _showtraceback(self, etype, evalue, stb) -> None:
-        name = getattr(etype, "__name__", str(etype))
-        text = _ANSI.sub("", self.InteractiveTB.stb2text(stb) if stb else "")
-        recording.add("error", name, str(evalue), text)
-
-
-def make_shell() -> Shell:
+def make_shell() -> InteractiveShell:
     """The process' shell; the module `__main__` becomes its namespace."""
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
-    shell = Shell.instance(config=config)
+    shell = _shell_class().instance(config=config)
     shell.InteractiveTB.set_mode("Context")
     return shell
 

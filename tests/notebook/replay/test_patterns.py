@@ -9,7 +9,9 @@ import pytest
 from tests.notebook.replay import (
     patterns_aliases,
     patterns_code,
+    patterns_identity,
     patterns_ordinary,
+    patterns_outside,
     patterns_shell,
     patterns_state,
     patterns_streams,
@@ -25,6 +27,8 @@ TABLES = (
     patterns_code,
     patterns_streams,
     patterns_shell,
+    patterns_identity,
+    patterns_outside,
 )
 PATTERNS = [
     pytest.param(pattern, id=f"{table.__name__.rpartition('_')[2]}: {pattern.name}")
