@@ -7,6 +7,7 @@ leaves no trace there: clocks, entropy, questions to the machine, changes to lib
 from __future__ import annotations
 
 import builtins
+import contextlib
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from nbflow.errors import Unfingerprintable
 from nbflow.memo.chains import Chain, chains, constants
+from nbflow.results.fingerprint import fingerprint
 from nbflow.results.fingerprint_code import is_library_module
 
 _ANY_NAME = {"eval", "exec", "globals", "locals", "__import__", "breakpoint", "compile"}
@@ -106,6 +109,29 @@ def code_effects(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> Cod
     return CodeEffects(
         tuple(notes.reasons), notes.changes_process, notes.reads_environment, notes.reads_place
     )
+
+
+_VALUES = (list, dict, set, tuple, str, bytes, int, float, bool)
+
+
+def module_values(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the plain values that code reads from modules of libraries, such as `sys.argv`."""
+    found: dict[str, str] = {}
+    for code in codes:
+        scope = _scope(code, namespace)
+        for chain in chains(code):
+            reached = _reach(chain, scope)
+            if reached is None or not reached.through_module or reached.name in found:
+                continue
+            if isinstance(reached.thing, _VALUES) and reached.name not in _SEEN_OTHERWISE:
+                with contextlib.suppress(Unfingerprintable):
+                    found[reached.name] = fingerprint(reached.thing)
+    return found
+
+
+#: Values with too much in them that does not matter, which are looked at in other ways.
+_SEEN_OTHERWISE = {"sys.modules", "os.environ", "sys.path_importer_cache", "matplotlib.rcParams",
+                   "matplotlib.pyplot.rcParams"}  # fmt: skip
 
 
 def _scope(code: CodeType, namespace: Mapping[str, Any]) -> Mapping[str, Any]:

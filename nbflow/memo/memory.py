@@ -26,8 +26,8 @@ from nbflow.memo import aliases, hidden
 from nbflow.memo.cells import REASONS, Cell
 from nbflow.memo.chains import chains, globals_bound
 from nbflow.memo.dependencies import Dependency, dependency
-from nbflow.memo.effects import code_effects
-from nbflow.memo.pickling import CellSerializer, memory_root
+from nbflow.memo.effects import code_effects, module_values
+from nbflow.memo.pickling import CellSerializer, has_identity, memory_root
 from nbflow.memo.reasons import Reasons
 from nbflow.memo.watching import Observation, file_facts, observed
 from nbflow.results.fingerprint import fingerprint
@@ -45,6 +45,12 @@ LAST = "<last>"
 #: Follows a first key: the entry of what else outcomes under it depend on.
 NEEDS = "-needs"
 _ABSENT = object()
+#: Names of every module, and of this one's making.
+RESERVED = frozenset(
+    "__name__ __doc__ __package__ __loader__ __spec__ __builtin__ __builtins__ __annotations__"
+    " __warningregistry__ __session__ __file__ __vsc_ipynb_file__ __nbflow_last_expression__"
+    " __conditional_annotations__ __annotate__".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,7 @@ class CellMemory:
         return [
             name
             for name, value in list(self.namespace.items())
-            if not name.startswith("__") and not self.is_injected(name, value)
+            if name not in RESERVED and not self.is_injected(name, value)
         ]
 
     def changed_unseen(self, what: object) -> None:
@@ -260,7 +266,9 @@ class Visit:
         settings = hidden.settings(self.memory.probes)
         if hidden.figures_are_open():
             self.reasons.bars["a figure is open"] = None
+        values = module_values([self.cell.code, *reading.codes], self.memory.namespace)
         return {
+            **{f"value {name}": digest for name, digest in values.items()},
             "source": self.cell.normal,
             "python": f"{sys.version_info[:2]} {_VERSION}",
             "earlier effects": self.memory.world,
@@ -462,7 +470,7 @@ class Visit:
         deleted = tuple(
             name
             for name in bindings
-            if name not in namespace and not name.startswith("__") and self._may_bind(name)
+            if name not in namespace and name not in RESERVED and self._may_bind(name)
         )
         written = self._written()
         whole = {**namespace, **({LAST: last} if has_last else {})}
@@ -502,7 +510,7 @@ class Visit:
         return [
             name
             for name, value in list(namespace.items())
-            if not name.startswith("__")
+            if name not in RESERVED
             and not self.memory.is_injected(name, value)
             and self._may_bind(name)
             and name in self._rebound | (namespace.keys() - aside.keys())
@@ -547,6 +555,11 @@ class Visit:
         holder = aliases.module_holding(_shareable(own), self.memory.namespace)
         if holder:
             raise Unstorable(f"the module {holder} holds on to something that it writes or changes")
+        others = set(self.memory.names()) - set(after.digests) - changed
+        roots = _foreign_roots(own.values(), places)
+        found = aliases.names_sharing(roots, others, self.memory.namespace) if roots else []
+        if found:
+            raise Unstorable(f"it makes a view of an array that {found[0]} holds on to")
         if not changed:
             return
         touched = {
@@ -555,7 +568,6 @@ class Visit:
             for name in changed
             for one in reading.nodes.get(name, ())
         }
-        others = set(self.memory.names()) - set(after.digests) - changed
         found = self._holders(touched, others, changed)
         if found:
             raise Unstorable(f"it changes {min(changed)}, which {found[0]} holds on to as well")
@@ -606,8 +618,12 @@ class Visit:
             for node in nodes:
                 if isinstance(node, FunctionType):
                     unplaced.update({id(cell): cell for cell in node.__closure__ or ()})
+        namespace = self.memory.namespace
+        for name in reading.digests:
+            if name not in changed and has_identity(namespace.get(name)):
+                places.setdefault(id(namespace[name]), (name, -1))
         return CellSerializer(
-            self.memory.namespace,
+            namespace,
             places,
             reading.nodes,
             unplaced,
@@ -710,6 +726,14 @@ def _shareable(objects: Mapping[int, Any]) -> dict[int, Any]:
         for key, one in objects.items()
         if not isinstance(one, _FIXED) and not (index and isinstance(one, index))
     }
+
+
+def _foreign_roots(objects: Iterable[Any], places: Mapping[int, Any]) -> dict[int, Any]:
+    """Arrays that own the memory of arrays among the objects, but have no place of their own."""
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", ())
+    roots = [memory_root(one) for one in objects if ndarray and isinstance(one, ndarray)]
+    mine = {id(one) for one in objects}
+    return {id(root): root for root in roots if id(root) not in mine and id(root) not in places}
 
 
 def _shared_roots(reading: Reading) -> frozenset[int]:

@@ -7,10 +7,12 @@ views, and variables that closures share stay shared.
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import functools
 import io
 import marshal
+import math
 import mmap
 import pickle
 import sys
@@ -33,7 +35,7 @@ class CellSerializer:
 
     Args:
         places: Of each object that both the notebook and the outcome may hold: where it is, as
-            (name, number); see `Reading.nodes`.
+            (name, number); see `Reading.nodes`. Number -1 is the value of the name itself.
         nodes: The other way round.
         unplaced: Objects of the notebook that have no certain place, by id.
         roots: Ids of arrays that several arrays of the outcome are views of.
@@ -101,12 +103,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, cell: CellSerializer, file: Any, buffer_callback: Any) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self._cell = cell
+        self._nans: dict[int, tuple[int, float]] = {}
 
     def persistent_id(self, value: Any) -> Any:
         cell = self._cell
         key = id(value)
         if key in cell.places:
             return ("place", *cell.places[key])
+        if type(value) is float:
+            return self._nan(value) if value != value else None  # noqa: PLR0124  (only NaN is so)
         if value is cell.namespace:
             return ("namespace",)
         if key in cell.unplaced:
@@ -116,6 +121,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 raise Unstorable(f"the module {value.__name__} cannot be imported again")
             return ("module", value.__name__)
         return None
+
+    def _nan(self, value: float) -> Any:
+        """`x in [x]` goes by identity, and `x is np.nan` is asked: NaN stays the same object."""
+        if value is math.nan:
+            return ("nan", "math")
+        if value is getattr(sys.modules.get("numpy"), "nan", None):
+            return ("nan", "numpy")
+        self._nans.setdefault(id(value), (len(self._nans), value))
+        return ("nan", self._nans[id(value)][0])
 
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
@@ -167,12 +181,19 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, cell: CellSerializer, file: Any, buffers: Any) -> None:
         super().__init__(file, buffers=buffers)
         self._cell = cell
+        self._nans: dict[int, float] = {}
 
     def persistent_load(self, pid: Any) -> Any:
         kind, *rest = pid
         if kind == "place":
             name, number = rest
-            return self._cell.nodes[name][number]
+            return self._cell.namespace[name] if number < 0 else self._cell.nodes[name][number]
+        if kind == "nan":
+            if rest[0] == "math":
+                return math.nan
+            if rest[0] == "numpy":
+                return __import__("numpy").nan
+            return self._nans.setdefault(rest[0], float("nan"))
         if kind == "namespace":
             return self._cell.namespace
         __import__(rest[0])
@@ -205,6 +226,17 @@ def _owned(buffers: Iterable[Any]) -> list[Any]:
 
 def _aligned(n_bytes: int) -> int:
     return -(-n_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+
+
+def has_identity(value: Any) -> bool:
+    """Whether a value that cannot change may still be told from an equal one with `is`."""
+    if type(value) is int:
+        return not -6 < value < 257  # noqa: PLR2004  (of those CPython has one each)
+    return value is not None and type(value) in _TOLD_APART
+
+
+_TOLD_APART = {float, complex, str, bytes, tuple, frozenset, decimal.Decimal, datetime.date,
+               datetime.datetime, datetime.timedelta, range}  # fmt: skip
 
 
 def memory_root(array: Any) -> Any:

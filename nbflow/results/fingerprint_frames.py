@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from nbflow.errors import Unfingerprintable
 from nbflow.results.fingerprint_arrays import (
     content_of,
     encode_dtype,
@@ -27,11 +28,20 @@ def _series(walk: Walk, series: Any) -> bytes:
     return walk.node(b"Ds", [*parts, *_columns(walk, [series.array])])
 
 
+# What pandas itself keeps on its tables; anything else has been put there, and goes when pickled.
+_OWN_ATTRIBUTES = frozenset({
+    "_mgr", "_item_cache", "_attrs", "_flags", "_name", "_is_copy", "_cacher", "_cache", "_index",
+    "_hidden_attrs",
+})  # fmt: skip
+
+
 def _about(walk: Walk, table: Any) -> list[bytes]:
     """What a frame or series carries besides its labels and columns."""
     kind = type(table)
     is_ours = kind.__module__.partition(".")[0] == "pandas"
     more = {} if is_ours else {name: getattr(table, name, None) for name in table._metadata}
+    if walk.counts_hidden and not vars(table).keys() <= _OWN_ATTRIBUTES | kind._accessors:
+        raise Unfingerprintable(type_name(kind), "it has attributes that are not stored with it")
     values = kind, dict(table.attrs), table.flags.allows_duplicate_labels, tuple(more.items())
     return [
         walk.encode(values[0]),

@@ -93,7 +93,7 @@ def test_each_cell_says_how_it_was_obtained(write: Write):
     assert (first.status, first.reason) == ("completed", "")
     assert first.key
     assert 0 < first.seconds < 60
-    assert (nothing.status, nothing.reason) == ("uncached", "it was not run as a task")
+    assert (nothing.status, nothing.reason) == ("uncached", "there is nothing to run")
 
 
 def test_facts_of_an_earlier_run_do_not_stay(write: Write):
@@ -109,7 +109,8 @@ def test_a_notebook_may_turn_it_on_for_itself(write: Write):
 
     assert facts(run_notebook(path))[2] == "completed"
     assert facts(run_notebook(path))[2] == "cached"
-    assert facts(run_notebook(path, autotask=True))[4] == "uncached"
+    turned_off = cells_of(run_notebook(path, autotask=True))[4].metadata.nbflow
+    assert (turned_off.status, turned_off.reason) == ("uncached", "it was not run as a task")
 
 
 def test_a_plain_run_leaves_the_kernel_without_nbflow(write: Write):

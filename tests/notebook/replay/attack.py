@@ -25,7 +25,7 @@ def attack(pattern: Pattern, template: Template, folder: Path) -> list[str]:
             tasks.change()
         want, got = plain.run(cells), tasks.run(cells)
         never = [n for n in pattern.never if cells[n] == pattern.cells[n]]
-        found = differences(_alike(want, pattern), _alike(got, pattern))
+        found = differences(alike(want, pattern), alike(got, pattern))
         found += _misobtained(got, must, never)
         if found:
             wrong += [f"--- {step}:", *found, "cells were obtained so:", told(got)]
@@ -95,7 +95,7 @@ class Place:
         return run
 
 
-def _alike(run: Run, pattern: Pattern) -> Run:
+def alike(run: Run, pattern: Pattern) -> Run:
     """The run without what no two runs have in common."""
     return replace(
         run,

@@ -137,7 +137,7 @@ PATTERNS = [
             "when = dt.datetime(2024, 3, 1)\nprice = decimal.Decimal(2)\nthird = path = ident = 0",
         ),
         cached=(1, 2),
-    ),  # fmt: skip
+    ),
     pattern(
         "every pandas dtype",
         """

@@ -305,10 +305,12 @@ PATTERNS = [
         """,
         edit=(
             0,
-            "from IPython.core.magic import register_line_magic, register_cell_magic\n"
-            "@register_line_magic\ndef twice(line):\n    return line * 3",
+            (
+                "from IPython.core.magic import register_line_magic, register_cell_magic\n"
+                "@register_line_magic\ndef twice(line):\n    return line * 3"
+            ),
         ),
-    ),  # fmt: skip
+    ),
     pattern(
         "hooks of the shell and input transformers",
         """

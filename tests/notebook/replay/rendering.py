@@ -15,7 +15,6 @@ import enum
 import fractions
 import functools
 import gc
-import hashlib
 import io
 import itertools
 import logging
@@ -33,8 +32,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests.notebook.replay.hidden import hidden_state
+from tests.notebook.replay.rendering_libraries import (
+    OPAQUE,
+    LibraryWalk,
+    digest,
+    is_numpy_scalar,
+    normal,
+)
 
-_ADDRESS = re.compile(r"(?<![0-9A-Za-z])0x[0-9a-fA-F]{6,}")
 _BY_REPR = (
     bool, int, float, complex, str, bytes, range, slice, types.NoneType, types.EllipsisType,
     types.NotImplementedType, decimal.Decimal, fractions.Fraction, datetime.date, datetime.time,
@@ -49,18 +54,11 @@ _ITERATORS = (
     itertools.permutations, itertools.combinations, itertools.accumulate,
 )  # fmt: skip
 _PLUMBING = frozenset(
-    "__dict__ __weakref__ __doc__ __module__ __qualname__ __slotnames__ __firstlineno__ __static_attributes__"
-    " __annotations_cache__ __annotate_func__ _abc_impl".split()
+    "__dict__ __weakref__ __doc__ __module__ __qualname__ __slotnames__ __firstlineno__"
+    " __static_attributes__ __annotations_cache__ __annotate_func__ _abc_impl".split()
 )
-#: Their objects hold half a library, and are not what notebooks compute.
-_OPAQUE = frozenset("matplotlib ipywidgets traitlets IPython sqlite3 threading nbflow".split())
 #: Names of IPython's that belong to the outcome of a notebook.
 _SHELL_NAMES = ("In", "Out", "_", "__", "___", "_dh")
-
-
-def normal(text: str) -> str:
-    """Without what differs from process to process."""
-    return _ADDRESS.sub("0xX", text)
 
 
 def render(shell: Any, initial: frozenset[str], probes: Iterable[str]) -> dict[str, str]:
@@ -93,7 +91,7 @@ def _is_history(name: str) -> bool:
     return bool(re.fullmatch(r"_i*|_i?\d+|_exit_code", name)) and name != "_exit_code"
 
 
-class Walk:
+class Walk(LibraryWalk):
     """One walk over a namespace."""
 
     def __init__(self, space: dict[str, Any]) -> None:
@@ -114,7 +112,9 @@ class Walk:
             return self._module(value, path)
         if isinstance(value, type) and value.__module__ != "__main__":
             return f"class {value.__module__}.{value.__qualname__}"
-        if _is_numpy_scalar(value):
+        if kind.__name__ in {"NAType", "NaTType"}:
+            return repr(value)
+        if is_numpy_scalar(value):
             return f"{kind.__name__}({value!r})"
         if value is builtins.print or value is os.environ:  # nbflow has a print of its own
             return "print" if value is builtins.print else "os.environ"
@@ -164,23 +164,10 @@ class Walk:
         if isinstance(value, logging.Logger):
             handlers = [type(handler).__name__ for handler in value.handlers]
             return f"logger {value.name} {value.level} {value.disabled} {handlers}"
-        if kind.__module__.partition(".")[0] in _OPAQUE:
+        if kind.__module__.partition(".")[0] in OPAQUE:
             return self._opaque(value, kind, path)
         library = self._library(value, kind, path)
         return library if library is not None else self._instance(value, kind, path)
-
-    def _opaque(self, value: Any, kind: type, path: str) -> str:
-        told = f"{kind.__module__}.{kind.__qualname__}"
-        if kind.__name__ == "Figure":
-            return f"{told} {value.number if hasattr(value, 'number') else ''} {self._items(value.axes, path)}"
-        if kind.__module__ == "matplotlib.axes._axes":
-            return f"{told} {value.get_title()!r} {self._items(value.lines, path)}"
-        if kind.__name__ == "Line2D":
-            return f"{told} {[list(xy) for xy in value.get_xydata()]}"
-        if hasattr(value, "get_state") and kind.__module__.startswith("ipywidgets.widgets"):
-            state = {k: v for k, v in value.get_state().items() if not str(v).startswith("IPY_")}
-            return f"{told} {normal(repr(state))}"
-        return told
 
     def _instance(self, value: Any, kind: type, path: str) -> str:
         """Containers and instances, and instances of subclasses of containers."""
@@ -264,71 +251,8 @@ class Walk:
         if isinstance(value, (type(threading.Lock()), type(threading.RLock()))):
             return normal(repr(value)).split(" object")[0]
         if isinstance(value, random.Random):
-            return _digest(repr(value.getstate()).encode())
+            return digest(repr(value.getstate()).encode())
         return None
-
-    def _library(self, value: Any, kind: type, path: str) -> str | None:
-        """Objects of numpy and pandas; None: of neither."""
-        if "numpy" not in sys.modules:
-            return None
-        import numpy as np
-
-        if isinstance(value, np.ndarray):
-            return self._array(value, kind, path)
-        if isinstance(value, np.dtype | np.ufunc):
-            return normal(repr(value))
-        if isinstance(value, np.random.Generator):
-            return f"Generator {self.text(value.bit_generator, path + '.bit_generator')}"
-        if isinstance(value, np.random.BitGenerator):
-            return f"{kind.__name__} {_digest(_plain(value.state).encode())}"
-        if isinstance(value, np.random.RandomState):
-            return f"RandomState {_digest(_plain(value.get_state()).encode())}"
-        if "pandas" not in sys.modules:
-            return None
-        import pandas as pd
-
-        if isinstance(value, pd.DataFrame):
-            columns = [
-                self._column(value.iloc[:, n], f"{path}[{n}]") for n in range(value.shape[1])
-            ]
-            told = self._index(value.columns, path + ".columns")
-            rows = self._index(value.index, path + ".index")
-            return (
-                f"{kind.__name__} {told} | {rows} | {columns} {dict(value.attrs)} {value.flags!r}"
-            )
-        if isinstance(value, pd.Series):
-            rows = self._index(value.index, path + ".index")
-            return f"{kind.__name__} {value.name!r} | {rows} | {self._column(value, path)} {value.attrs}"
-        if isinstance(value, pd.Index):
-            return self._index(value, path)
-        if isinstance(value, pd.api.extensions.ExtensionDtype):
-            return repr(value)
-        if isinstance(value, pd.api.extensions.ExtensionArray):
-            return f"{kind.__name__} {value.dtype!r} {self._items(list(value), path)}"
-        return None
-
-    def _array(self, value: Any, kind: type, path: str) -> str:
-        import numpy as np
-
-        about = f"{kind.__name__} {value.dtype.descr if value.dtype.names else value.dtype!r}"
-        about += f" {value.shape} {value.strides if value.size else ''}"
-        about += f" writeable={value.flags.writeable}"
-        if value.size:
-            low, high = np.lib.array_utils.byte_bounds(value)
-            self._arrays.append((low, high, path))
-        if value.dtype.hasobject:
-            return f"{about} [{self._items(value.ravel(order='K').tolist(), path)}]"
-        if isinstance(value, np.ma.MaskedArray):
-            about += f" {value.mask!r} {value.fill_value!r}"
-        few = f" {np.asarray(value).ravel()[:4].tolist()}"
-        return f"{about}{few} {_digest(np.ascontiguousarray(value).tobytes())}"
-
-    def _column(self, column: Any, path: str) -> str:
-        return f"{column.dtype!r}:{self._items(column.tolist(), path)}"
-
-    def _index(self, index: Any, path: str) -> str:
-        about = f"{type(index).__name__} {list(index.names)} {getattr(index, 'freq', None)!r}"
-        return f"{about} {getattr(index, 'dtype', None)!r} [{self._items(list(index), path)}]"
 
     def _file(self, value: Any) -> str:
         about = f"{getattr(value, 'name', None)!r} {getattr(value, 'mode', None)!r}"
@@ -389,12 +313,9 @@ class Walk:
         if module is None or module.__name__ == "__main__":
             return False
         path = getattr(module, "__file__", None)
-        return path is None and module.__spec__ is None or str(path).startswith(os.getcwd())
+        return (path is None and module.__spec__ is None) or str(path).startswith(os.getcwd())
 
     # --- many -----------------------------------------------------------------------------------
-
-    def _items(self, items: Iterable[Any], path: str) -> str:
-        return ", ".join(self.text(item, f"{path}[{n}]") for n, item in enumerate(items))
 
     def _mapping(self, mapping: Any, path: str, dot: str) -> str:
         texts = (f"{k}={self.text(v, f'{path}{dot}{k}')}" for k, v in dict(mapping).items())
@@ -422,11 +343,6 @@ class Walk:
         return text
 
 
-def _is_numpy_scalar(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.generic)
-
-
 def _slots(base: type) -> list[str]:
     slots = base.__dict__.get("__slots__", ()) if base.__module__ == "__main__" else ()
     names = [slots] if isinstance(slots, str) else list(slots)
@@ -436,14 +352,4 @@ def _slots(base: type) -> list[str]:
 def _code(code: types.CodeType) -> str:
     constants = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
     own = repr((code.co_code, sorted(constants), code.co_names, code.co_varnames, code.co_flags))
-    return _digest(normal(own).encode())
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return repr([(k, _plain(v)) for k, v in sorted(value.items())])
-    return repr(value.tolist() if hasattr(value, "tolist") else value)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=6).hexdigest()
+    return digest(normal(own).encode())

@@ -188,8 +188,8 @@ def differences(plain: Run, other: Run) -> list[str]:
     for n, (want, got) in enumerate(zip(plain.cells, other.cells, strict=True)):
         if want != got:
             found.append(f"cell {n} put out\n    {got}\n  and plainly\n    {want}")
-    found += _unlike("name", plain.names, other.names)
-    found += _unlike("file", plain.files, other.files)
+    found += unlike("name", plain.names, other.names)
+    found += unlike("file", plain.files, other.files)
     return found
 
 
@@ -203,7 +203,7 @@ def without(run: Run, *names: str) -> Run:
     return replace(run, names={k: v for k, v in run.names.items() if k not in names})
 
 
-def _unlike(what: str, want: dict[str, str], got: dict[str, str]) -> list[str]:
+def unlike(what: str, want: dict[str, str], got: dict[str, str]) -> list[str]:
     found = []
     for name in sorted(want.keys() | got.keys()):
         ours, plainly = got.get(name, "(missing)"), want.get(name, "(missing)")

@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-#: What one cell put out: ("stdout", text), ("display", {mime: data}), ("error", name, value, text)...
+#: What one cell put out: ("stdout", text), ("display", {mime: data}, ...), ("error", name, ...)
 Event = tuple[Any, ...]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

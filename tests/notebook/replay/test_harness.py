@@ -37,11 +37,11 @@ UNLIKE = [
     ("instances of a class and of its redefinition", "class A: pass\na = A()",
      "class A: pass", "pass"),
     ("a class that was changed", "class A: x = [1]", "A.x.append(2)", "pass"),
-    ("closures that share a variable", "def make():\n    n = 0\n    def f():\n"
-     "        nonlocal n\n        n += 1\n        return n\n    return f\nf = make()",
+    ("closures that share a variable", ("def make():\n    n = 0\n    def f():\n"
+     "        nonlocal n\n        n += 1\n        return n\n    return f\nf = make()"),
      "g = f", "g = make()"),
-    ("a closure that was called", "def make():\n    n = 0\n    def f():\n        nonlocal n\n"
-     "        n += 1\n        return n\n    return f\nf = make()", "f();", "pass"),
+    ("a closure that was called", ("def make():\n    n = 0\n    def f():\n        nonlocal n\n"
+     "        n += 1\n        return n\n    return f\nf = make()"), "f();", "pass"),
     ("the code of a function", "", "def f(): return 1", "def f(): return 2"),
     ("a default that was changed", "def f(x=[]): x.append(1)", "f()", "pass"),
     ("a function with other globals", "import types\ndef f(): return 1",
@@ -71,9 +71,9 @@ UNLIKE = [
     ("a warnings filter", "import warnings", "warnings.simplefilter('ignore')", "pass"),
     ("a level of a logger", "import logging", "logging.getLogger('a').setLevel(10)", "pass"),
     ("a builtin", "import builtins", "builtins.sum = lambda v: 0", "pass"),
-    ("an open figure", "import matplotlib.pyplot as plt\n"
+    ("an open figure", ("import matplotlib.pyplot as plt\n"
      "from matplotlib_inline.config import InlineBackend\n"
-     "InlineBackend.instance().close_figures = False", "plt.figure();", "plt.close('all')"),
+     "InlineBackend.instance().close_figures = False"), "plt.figure();", "plt.close('all')"),
     ("what was drawn", "import matplotlib.pyplot as plt", "plt.plot([1, 2]); plt.show()",
      "plt.plot([2, 1]); plt.show()"),
     ("a file", "", "open('f.txt', 'w').write('a');", "pass"),
@@ -94,10 +94,10 @@ ALIKE = [
     ("display ids", "h = display(1, display_id=True)\nh.update(2)"),
     ("exceptions", "try:\n    1 / 0\nexcept Exception as e:\n    kept = e\nkept"),
     ("cycles", "a = []\na.append(a)\nd = {1: a}\nd[2] = d"),
-    ("hostile objects", "class H:\n    def __eq__(self, o): raise RuntimeError\n"
+    ("hostile objects", ("class H:\n    def __eq__(self, o): raise RuntimeError\n"
      "    __hash__ = None\n    def __getattr__(self, n): raise RuntimeError\n"
      "    def __bool__(self): raise RuntimeError\n    def __len__(self): raise RuntimeError\n"
-     "    def __repr__(self): return 'h'\nh = H()\nbox = [h]"),
+     "    def __repr__(self): return 'h'\nh = H()\nbox = [h]")),
     ("the notebook's folder", "import os\nprint(os.getcwd())\n1 / 0"),
     ("figures", "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2])"),
 ]  # fmt: skip
@@ -108,7 +108,9 @@ def run(template: Template, folder: Path, *cells: str) -> Run:
     return Place(pattern, template, folder).run(cells)
 
 
-@pytest.mark.parametrize(("before", "one", "other"), [pytest.param(*c[1:], id=c[0]) for c in UNLIKE])
+@pytest.mark.parametrize(
+    ("before", "one", "other"), [pytest.param(*c[1:], id=c[0]) for c in UNLIKE]
+)
 def test_tells_apart(before: str, one: str, other: str, template: Template, tmp_path: Path):
     runs = [
         run(template, tmp_path / name, before or "pass", "x = 0" if not before else "pass", last)
@@ -138,5 +140,3 @@ def test_every_run_is_a_fresh_process(template: Template, tmp_path: Path):
     assert first.cells[1] == [("stdout", "0\n")]
     assert second.cells[0] == [("stdout", "False\n")]
     assert second.cells[2] == [("stdout", "0\n")]
-
-

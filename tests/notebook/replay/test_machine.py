@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.notebook.replay.grammar import PRELUDE, cells, statements
-from tests.notebook.replay.runner import Session, Template, _unlike
+from tests.notebook.replay.runner import Session, Template, unlike
 
 _PLACES = st.integers(0, 99)
 
@@ -146,7 +146,7 @@ class Editing(RuleBasedStateMachine):
 
     def _compare(self, done: str) -> None:
         Editing.steps += 1
-        found = _unlike("name", self._plain.look(), self._tasks.look())
+        found = unlike("name", self._plain.look(), self._tasks.look())
         assert not found, f"after {done}\n" + "\n".join(found)
 
 

@@ -8,27 +8,35 @@ import pytest
 
 from tests.notebook.replay import (
     patterns_aliases,
-    patterns_code,
+    patterns_arrays,
+    patterns_classes,
+    patterns_functions,
     patterns_identity,
+    patterns_later,
     patterns_ordinary,
     patterns_outside,
+    patterns_process,
     patterns_shell,
     patterns_state,
     patterns_streams,
 )
-from tests.notebook.replay.attack import Place, attack
+from tests.notebook.replay.attack import Place, alike, attack
 from tests.notebook.replay.patterns import Pattern
 from tests.notebook.replay.runner import Template, differences
 
 TABLES = (
     patterns_ordinary,
     patterns_aliases,
+    patterns_arrays,
     patterns_state,
-    patterns_code,
+    patterns_process,
+    patterns_functions,
+    patterns_classes,
     patterns_streams,
     patterns_shell,
     patterns_identity,
     patterns_outside,
+    patterns_later,
 )
 PATTERNS = [
     pytest.param(pattern, id=f"{table.__name__.rpartition('_')[2]}: {pattern.name}")
@@ -50,10 +58,8 @@ def test_two_plain_runs_are_equal(pattern: Pattern, template: Template, tmp_path
     """The comparison finds no differences where there are none."""
     one = Place(pattern, template, tmp_path / "one")
     two = Place(pattern, template, tmp_path / "two")
-    from tests.notebook.replay.attack import _alike
-
     for cells in [pattern.cells] + ([pattern.edited] if pattern.edit else []):
-        found = differences(_alike(one.run(cells), pattern), _alike(two.run(cells), pattern))
+        found = differences(alike(one.run(cells), pattern), alike(two.run(cells), pattern))
         assert not found, "\n".join(found)
 
 

@@ -42,8 +42,8 @@ NOTEBOOKS = {
         ["f(1)", "C.n", "isinstance(c, C)", "list(it)"],
     ),
     "widgets": (
-        ["import ipywidgets as w\nlog = []\ns = w.IntSlider(value=3)\n"
-         "s.observe(lambda c: log.append(c['new']), names='value')", "s", "s.value = 8",
+        [("import ipywidgets as w\nlog = []\ns = w.IntSlider(value=3)\n"
+         "s.observe(lambda c: log.append(c['new']), names='value')"), "s", "s.value = 8",
          "print(log, s.value)"],
         ["log", "s.value"],
     ),
