@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks.envs import Env
 
 PREFECT_ENV = Env("prefect", ("prefect==3.8.8", "fastapi<0.150", "numpy", "pandas"))
-DASK_ENV = Env("dask", ("dask", "distributed"))
+DASK_ENV = Env("dask", ("dask", "distributed", "numpy", "pandas", "pyarrow"))
+CACHES_ENV = Env("caches", ("joblib", "diskcache", "numpy", "pandas", "pyarrow"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,7 @@ class Contender:
     """One column of the table.
 
     Attributes:
-        module: Module of `benchmarks` with its workloads.
+        modules: Those of `benchmarks` that have its workloads.
         env: Where it is installed; None: beside nbflow.
         home_variable: Names the folder it keeps its data in; every process gets an empty one.
         timeout_seconds: How long one process may take.
@@ -25,7 +26,7 @@ class Contender:
     """
 
     name: str
-    module: str
+    modules: tuple[str, ...]
     env: Env | None = None
     home_variable: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
@@ -43,17 +44,21 @@ class Contender:
 
 NBFLOW = Contender(
     name="nbflow",
-    module="workloads_nbflow",
+    modules=("workloads_nbflow", "workloads_values", "workloads_notebooks"),
     home_variable="NBFLOW_HOME",
     variables={"NBFLOW_LOG_LEVEL": "ERROR"},
 )
-POOL = Contender(name="stdlib", module="workloads_pool")
-DASK_GET = Contender(name="dask.get", module="workloads_dask", env=DASK_ENV)
-DASK_THREADS = Contender(name="dask threads", module="workloads_dask", env=DASK_ENV, is_slow=True)
-DASK_DELAYED = Contender(name="dask.delayed", module="workloads_dask", env=DASK_ENV, is_slow=True)
+POOL = Contender(name="stdlib", modules=("workloads_pool",))
+DASK_GET = Contender(name="dask.get", modules=("workloads_dask",), env=DASK_ENV)
+DASK_THREADS = Contender(
+    name="dask threads", modules=("workloads_dask",), env=DASK_ENV, is_slow=True
+)
+DASK_DELAYED = Contender(
+    name="dask.delayed", modules=("workloads_dask",), env=DASK_ENV, is_slow=True
+)
 PREFECT = Contender(
     name="prefect",
-    module="workloads_prefect",
+    modules=("workloads_prefect",),
     env=PREFECT_ENV,
     home_variable="PREFECT_HOME",
     variables={
@@ -66,4 +71,28 @@ PREFECT = Contender(
     timeout_seconds=240.0,
     is_slow=True,
 )
-PEERS = (POOL, DASK_GET, DASK_THREADS, DASK_DELAYED, PREFECT)
+MACHINE = Contender(name="machine", modules=("workloads_machine",))
+JOBLIB = Contender(name="joblib", modules=("workloads_joblib",), env=CACHES_ENV)
+JOBLIB_MMAP = Contender(name="joblib mmap", modules=("workloads_joblib",), env=CACHES_ENV)
+DISKCACHE = Contender(name="diskcache", modules=("workloads_diskcache",), env=CACHES_ENV)
+TOKENIZE = Contender(name="dask.tokenize", modules=("workloads_tokenize",), env=DASK_ENV)
+# Beside nbflow, which depends on it; the quickstart notebook uses nbflow whoever runs it.
+NBCLIENT = Contender(
+    name="nbclient",
+    modules=("workloads_notebooks",),
+    home_variable="NBFLOW_HOME",
+    variables=NBFLOW.variables,
+)
+PEERS = (
+    POOL,
+    MACHINE,
+    DASK_GET,
+    DASK_THREADS,
+    DASK_DELAYED,
+    TOKENIZE,
+    JOBLIB,
+    JOBLIB_MMAP,
+    DISKCACHE,
+    NBCLIENT,
+    PREFECT,
+)

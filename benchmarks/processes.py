@@ -34,9 +34,9 @@ def run(contender: Contender, workloads: tuple[str, ...]) -> dict[str, Answer]:
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         out = Path(folder) / "answers.jsonl"
         out.touch()
-        command = [str(python), "-m", "benchmarks.worker", contender.name, contender.module]
+        command = [str(python), "-m", "benchmarks.worker", contender.name]
         reason = _execute(
-            [*command, str(out), *workloads],
+            [*command, ",".join(contender.modules), str(out), *workloads],
             _environment(contender, Path(folder)),
             folder,
             contender.timeout_seconds * len(workloads),

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.worker CONTENDER MODULE OUT WORKLOAD...`: the process that is measured.
+"""`python -m benchmarks.worker CONTENDER MODULES OUT WORKLOAD...`: the process that is measured.
 
 Appends one JSON line per workload to OUT, so that what was measured before a failure is kept, and
 what the workloads print disturbs nothing.
@@ -9,12 +9,19 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.measuring import Measured
 
-def main(contender: str, module: str, out: str, *workloads: str) -> None:
+
+def main(contender: str, modules: str, out: str, *workloads: str) -> None:
     """Run the workloads one after another."""
-    found = importlib.import_module(f"benchmarks.{module}").workloads(contender)
+    found: dict[str, Callable[[], Measured]] = {}
+    for module in modules.split(","):
+        if found.keys() >= set(workloads):
+            break  # what the others import must not be there when these are measured
+        found.update(importlib.import_module(f"benchmarks.{module}").workloads(contender))
     for name in workloads:
         try:
             measured = found[name]()

@@ -1,4 +1,4 @@
-"""nbflow's side of every row: journal on, and on disk when the clock stops."""
+"""nbflow's side of the rows about runs: journal on, and on disk when the clock stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 from benchmarks import measuring
 from benchmarks.measuring import Measured, noop, per_item
 from nbflow import flow, get_run_logger, task, wiring
-from nbflow.cache_policies import INPUTS
 from nbflow.concurrency.sync import concurrency
 from nbflow.futures import wait
 from nbflow.model.events import RunCreated, StateChanged
@@ -51,7 +50,6 @@ def workloads(_: str) -> dict[str, Callable[[], Measured]]:
         "logger": logger_line,
         "big_list": big_list,
         "big_frame": big_frame,
-        "cache_hit": cache_hit,
         "slot_free": slot_free,
         "slots_20": slots_20,
         "threads": threads,
@@ -274,23 +272,6 @@ def big_frame() -> float:
     import pandas as pd
 
     return _called_with(pd.DataFrame(np.ones((1_250_000, 10))), 500)
-
-
-def cache_hit() -> float:
-    kept = task(lambda i: bytes(1_000), name="kept", cache_policy=INPUTS, persist_result=True)
-
-    def calls() -> None:
-        for _ in range(1_000):
-            kept(7)
-        _flush()
-
-    def body() -> float:
-        kept(7)
-        kept(7)
-        return per_item(1_000, calls)
-
-    _warm_up()
-    return _in_flow(body)
 
 
 def kept(call: Callable[[Any, int], Any]) -> float:

@@ -21,7 +21,7 @@ from prefect.cache_policies import INPUTS
 from prefect.concurrency.sync import concurrency
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from benchmarks import measuring
+from benchmarks import measuring, values
 from benchmarks.measuring import Measured, noop, per_item
 
 _FLOW = "from prefect import flow\n@flow\ndef empty(): pass\nempty()"
@@ -55,6 +55,8 @@ def workloads(_: str) -> dict[str, Callable[[], Measured]]:
         "big_list": big_list,
         "big_frame": big_frame,
         "cache_hit": cache_hit,
+        "hit_array": hit_array,
+        "same_argument": same_argument,
         "slot_free": slot_free,
         "slots_20": slots_20,
         "threads": threads,
@@ -169,6 +171,29 @@ def cache_hit() -> float:
         kept_result(7)
         kept_result(7)
         return per_item(50, lambda: [kept_result(7) for _ in range(50)])
+
+    _warm_up()
+    return _in_flow(body)
+
+
+def hit_array() -> float:
+    kept_result = task(cache_policy=INPUTS, persist_result=True)(values.make_array)
+
+    def body() -> float:
+        kept_result(7)
+        return measuring.median_seconds(3, lambda: kept_result(7))
+
+    _warm_up()
+    return _in_flow(body)
+
+
+def same_argument() -> float:
+    kept_result = task(cache_policy=INPUTS, persist_result=True)(values.length)
+    frame = values.number_frame()
+
+    def body() -> float:
+        kept_result(frame)
+        return measuring.median_seconds(3, lambda: kept_result(frame))
 
     _warm_up()
     return _in_flow(body)

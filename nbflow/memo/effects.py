@@ -6,13 +6,16 @@ leaves no trace there: clocks, entropy, questions to the machine, changes to lib
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
+from pathlib import PurePath
 from typing import Any
 
 from nbflow.errors import Unfingerprintable
@@ -51,15 +54,31 @@ _BEYOND = ("threading", "_thread", "multiprocessing", "concurrent", "asyncio", "
 _WATCHED = {
     "builtins", "numpy", "pandas", "matplotlib", "mpl_toolkits", "seaborn", "IPython", "random",
     "warnings", "math", "copy", "heapq", "bisect", "pprint", "json", "os", "posix", "posixpath",
-    "shutil", "pathlib", "time", "csv", "collections", "itertools", "functools", "statistics",
-    "textwrap", "operator", "string", "re", "decimal", "fractions", "datetime", "polars",
-    "pyarrow", "scipy", "tqdm", "tabulate", "_io", "io",
+    "shutil", "pathlib", "time", "itertools", "textwrap", "operator", "string", "re", "decimal",
+    "datetime", "tqdm", "tabulate", "_io", "io",
 }  # fmt: skip
 #: Ways to read what does not decide what code does, and so is in no digest.
 _TEXT_WORDS = {"__doc__", "getdoc", "getsource", "getsourcelines", "getcomments", "findsource",
                "getsourcefile", "getfile", "__annotations__", "get_type_hints", "get_annotations",
                "signature", "getfullargspec", "__code__", "co_filename", "co_firstlineno",
                "__firstlineno__", "__globals__", "help", "__closure__", "getmembers"}  # fmt: skip
+#: Names of functions that are called to change something for all that follows.
+_SETTER = re.compile(r"(un)?register|set_|set[A-Z]|seterr|install|enable_|disable_|field_size_limit|use$|add_type")
+#: Those whose changes are seen by looking.
+_WATCHED_SETTERS = {"set_printoptions", "set_option", "reset_option", "set_state", "seterr",
+                    "set_cmap", "use"}  # fmt: skip
+#: Methods that read or write files in compiled code, where nothing tells of it.
+_COMPILED_READS = {"read_parquet", "read_feather", "read_orc", "read_hdf", "read_ipc", "read_avro",
+                   "read_table", "read_delta", "scan_csv", "scan_parquet", "scan_ipc",
+                   "scan_ndjson", "read_ndjson", "open_dataset", "ParquetFile", "imread",
+                   "memory_map", "OSFile", "HDFStore"}  # fmt: skip
+_COMPILED = {"pyarrow", "polars", "duckdb", "h5py", "tables", "fastparquet", "netCDF4", "xarray",
+             "rasterio", "PIL", "cv2", "imageio", "geopandas", "fiona"}  # fmt: skip
+_READS = ("read", "scan", "open", "File", "load", "connect", "sql", "dataset")
+_COMPILED_WRITES = {"to_parquet", "to_feather", "to_orc", "to_hdf", "write_table", "write_parquet",
+                    "write_feather", "write_ipc", "write_csv", "write_json", "write_ndjson",
+                    "write_avro", "write_delta", "write_dataset", "write_to_dataset", "sink_csv",
+                    "sink_parquet", "sink_ipc", "sink_ndjson", "imwrite", "save_model"}  # fmt: skip
 _PLACE_WORDS = {"getcwd", "getcwdb", "cwd", "abspath", "realpath", "resolve", "absolute",
                 "relpath", "expanduser", "home"}  # fmt: skip
 _MISSING = object()
@@ -75,6 +94,7 @@ class CodeEffects:
         changes_process: Whether it may change what later code does, in a way that cannot be seen
             in the values of names.
         reads_environment: Whether it reads environment variables.
+        compiled_reads: Whether it calls functions that may read files unseen, in compiled code.
         reads_place: Whether it asks for the working directory.
     """
 
@@ -82,6 +102,7 @@ class CodeEffects:
     changes_process: bool
     reads_environment: bool
     reads_place: bool
+    compiled_reads: bool
 
 
 @dataclass(slots=True)
@@ -90,6 +111,7 @@ class _Notes:
     changes_process: bool = False
     reads_environment: bool = False
     reads_place: bool = False
+    compiled_reads: bool = False
 
     def because(self, reason: str, *, process: bool = False) -> None:
         self.reasons[reason] = None
@@ -107,7 +129,11 @@ def code_effects(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> Cod
         _look_at_reflection(every, scope, notes)
         _look_at_constants(code, every, notes)
     return CodeEffects(
-        tuple(notes.reasons), notes.changes_process, notes.reads_environment, notes.reads_place
+        tuple(notes.reasons),
+        notes.changes_process,
+        notes.reads_environment,
+        notes.reads_place,
+        notes.compiled_reads,
     )
 
 
@@ -201,6 +227,11 @@ def _look_at(chain: Chain, scope: Mapping[str, Any], notes: _Notes) -> None:
     words = chain.parts[1:]
     if _TEXT_WORDS.intersection(chain.parts):
         notes.because(f"it reads about code ({_told(chain)})")
+    if written := _COMPILED_WRITES.intersection(words):
+        notes.because(f"it writes files ({min(written)})")
+    notes.compiled_reads |= bool(_COMPILED_READS.intersection(words))
+    if reached is not None and reached.name.partition(".")[0] in _COMPILED:
+        notes.compiled_reads |= any(word.startswith(_READS) for word in words)
     notes.reads_place |= not _PLACE_WORDS.isdisjoint(chain.parts)
     if clock := _CLOCK_WORDS.intersection(words):
         if chain.is_called or chain.imported or reached is None or reached.through_module:
@@ -245,7 +276,15 @@ def _public(chain: Chain, name: str) -> str:
 
 def _look_at_changes(chain: Chain, reached: _Reached, top: str, notes: _Notes) -> None:
     is_of_library = reached.through_module or _is_of_library(reached.thing)
-    if chain.is_changed and is_of_library:
+    last = chain.parts[-1]
+    if (
+        reached.through_module
+        and _SETTER.match(last)
+        and last not in _WATCHED_SETTERS
+        and not _is_of_user(reached.thing)
+    ):
+        notes.because(f"it calls {_told(chain)}, which changes a library", process=True)
+    elif chain.is_changed and is_of_library:
         notes.because(f"it sets {_told(chain)}", process=True)
     elif (
         chain.is_discarded
@@ -277,6 +316,27 @@ def _is_of_user(thing: Any) -> bool:
     module = getattr(thing, "__module__", None)
     is_code = isinstance(thing, type | FunctionType)
     return is_code and module is not None and not is_library_module(module)
+
+
+def opens_only_named(source: str, namespace: Mapping[str, Any]) -> bool:
+    """Whether what a cell gives to functions that read files unseen are names of files in sight.
+
+    Texts in the source, and variables that hold a text or path: those are looked at anyway.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        last = node.func.attr if isinstance(node.func, ast.Attribute) else None
+        last = node.func.id if isinstance(node.func, ast.Name) else last
+        if last is not None and (last in _COMPILED_READS or last.startswith(_READS)):
+            match node.args[:1]:
+                case [ast.Constant(value=str())]:
+                    pass
+                case [ast.Name(id=name)] if isinstance(namespace.get(name), str | PurePath):
+                    pass
+                case _:
+                    return False
+    return True
 
 
 def _look_at_reflection(every: list[Chain], scope: Mapping[str, Any], notes: _Notes) -> None:

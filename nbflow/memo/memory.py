@@ -26,7 +26,7 @@ from nbflow.memo import aliases, hidden
 from nbflow.memo.cells import REASONS, Cell
 from nbflow.memo.chains import chains, globals_bound
 from nbflow.memo.dependencies import Dependency, dependency
-from nbflow.memo.effects import code_effects, module_values
+from nbflow.memo.effects import code_effects, module_values, opens_only_named
 from nbflow.memo.pickling import CellSerializer, has_identity, memory_root
 from nbflow.memo.reasons import Reasons
 from nbflow.memo.watching import Observation, file_facts, observed
@@ -234,6 +234,11 @@ class Visit:
         self.reasons.changes_process |= found.changes_process
         if found.changes_process:
             self.reasons.bars.update(self.reasons.reads)
+        in_cell = code_effects([cell.code], namespace)
+        if found.compiled_reads and not (
+            in_cell.compiled_reads and opens_only_named(cell.source, namespace)
+        ):
+            self.reasons.bars["it reads files whose names are not in sight"] = None
         self._reads_environment = found.reads_environment
         self._reads_place = found.reads_place
         self.parts = self._key_parts(reading)
@@ -484,6 +489,9 @@ class Visit:
         for name in sorted(outputs | changed):
             if name in after.refused:
                 raise Unstorable(f"{_say(name)} is {_told_type(after.refused[name])}, which cannot be stored")
+        for name in outputs | changed:
+            if any(map(_is_bare_array, after.nodes.get(name, ()))):
+                raise Unstorable(f"{_say(name)} holds a bare array of pandas'")
         for name in changed:
             if isinstance(whole[name], _FIXED):
                 raise Unstorable(f"it changes {name} itself")
@@ -619,9 +627,11 @@ class Visit:
                 if isinstance(node, FunctionType):
                     unplaced.update({id(cell): cell for cell in node.__closure__ or ()})
         namespace = self.memory.namespace
+        # When the outcome is written, a name may be bound to something else than it was.
+        begun = namespace if self._before is None else self._before.bindings
         for name in reading.digests:
-            if name not in changed and has_identity(namespace.get(name)):
-                places.setdefault(id(namespace[name]), (name, -1))
+            if name not in changed and has_identity(begun.get(name)):
+                places.setdefault(id(begun[name]), (name, -1))
         return CellSerializer(
             namespace,
             places,
@@ -726,6 +736,12 @@ def _shareable(objects: Mapping[int, Any]) -> dict[int, Any]:
         for key, one in objects.items()
         if not isinstance(one, _FIXED) and not (index and isinstance(one, index))
     }
+
+
+def _is_bare_array(node: Any) -> bool:
+    """An extension array on its own may be inside a series as well, which does not show."""
+    extensions = getattr(getattr(sys.modules.get("pandas"), "api", None), "extensions", None)
+    return extensions is not None and isinstance(node, extensions.ExtensionArray)
 
 
 def _foreign_roots(objects: Iterable[Any], places: Mapping[int, Any]) -> dict[int, Any]:

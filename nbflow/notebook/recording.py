@@ -119,6 +119,8 @@ def show_again(
         last: The value that the recorded RESULT is of, if `has_last`; for `_` and `Out`.
         as_display: Show a RESULT as a display: it is not that of the current cell.
     """
+    if has_last and not as_display and not any(item[0] == RESULT for item in shown):
+        shell.displayhook.update_user_ns(last)  # it has displayed itself
     for kind, *facts in shown:
         if kind == STREAM:
             stream = sys.stderr if facts[0] == "stderr" else sys.stdout

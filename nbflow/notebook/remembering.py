@@ -86,15 +86,19 @@ class CellKeeper:
         if found is None:
             return None
         try:
-            last = self.visit.restore(found)
+            with recording(holds=True):  # what an imported module prints is in `shown` already
+                last = self.visit.restore(found)
         except Exception as error:  # a module that is gone: run it
             self.visit.reasons.bars[f"it could not be put back: {error}"] = None
             return None
         outcome = found.outcome
         self.obtained.changed = outcome.changed
         self.shown = outcome.shown
-        if not self._holds:
-            show_again(self._session.shell, outcome.shown, last, has_last=outcome.has_last)
+        if self._holds:
+            self._show_value(last)
+        else:
+            has_last = outcome.has_last and not self._returns_last
+            show_again(self._session.shell, outcome.shown, last, has_last=has_last)
         self._set("cached", "", found.key)
         self.obtained.saved_seconds = outcome.seconds
         self.visit.close()
@@ -145,11 +149,20 @@ class CellKeeper:
                 run_id=context.run.id,
                 seconds=self._seconds,
             )
+        if self._holds:
+            self._show_value(state.data)
         self.obtained.changed = self.visit.changed
         self._set("uncached" if reason else "completed", reason, self.visit.key or "")
         self.visit.close()
         recorder.last = None
         return state
+
+    def _show_value(self, value: Any) -> None:
+        """Have the value of the last expression shown with what the cell displayed."""
+        if self._returns_last and value is not None:
+            data, metadata = self._session.shell.display_formatter.format(value)
+            if data:
+                self.shown = [*self.shown, (RESULT, data, metadata)]
 
     def _set(self, status: str, reason: str, key: str) -> None:
         obtained = self.obtained

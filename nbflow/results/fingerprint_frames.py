@@ -31,7 +31,7 @@ def _series(walk: Walk, series: Any) -> bytes:
 # What pandas itself keeps on its tables; anything else has been put there, and goes when pickled.
 _OWN_ATTRIBUTES = frozenset({
     "_mgr", "_item_cache", "_attrs", "_flags", "_name", "_is_copy", "_cacher", "_cache", "_index",
-    "_hidden_attrs",
+    "_hidden_attrs", "_typ",
 })  # fmt: skip
 
 

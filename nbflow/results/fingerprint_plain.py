@@ -124,6 +124,8 @@ def _partial(walk: Walk, value: functools.partial[Any]) -> bytes:
 
 
 def _logger(walk: Walk, value: logging.Logger) -> bytes:
+    if walk.counts_hidden:  # its level and handlers can change, and there is one of each name
+        raise Unfingerprintable("logging.Logger")
     return walk.several(b"L", [value.name, value.level, value.disabled, value.propagate])
 
 

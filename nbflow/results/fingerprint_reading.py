@@ -171,7 +171,9 @@ class NotebookWalk(Walk):
             refused = as_refusal(error, value)
             if not isinstance(refused, Unfingerprintable):
                 raise
-            reading.refused[name] = refused
+            # Without what it came from, whose frames would keep the value alive.
+            refused.__cause__ = refused.__context__ = None
+            reading.refused[name] = refused.with_traceback(None)
             self._undo(mark)
         else:
             whole = hashlib.blake2b(_VERSION + encoding, digest_size=_DIGEST_BYTES)

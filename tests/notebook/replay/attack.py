@@ -17,7 +17,7 @@ _CHANGED = "the run after a change outside"
 def attack(pattern: Pattern, template: Template, folder: Path) -> list[str]:
     """Everything that went wrong, in words."""
     plain = Place(pattern, template, folder / "plain")
-    tasks = Place(pattern, template, folder / "tasks", home=folder / "home")
+    tasks = Place(pattern, template, folder / "tasks", home=template.new_home(folder / "home"))
     wrong: list[str] = []
     for step, cells, must in _steps(pattern):
         if step == _CHANGED:

@@ -108,7 +108,10 @@ _TEMPLATES: list[tuple[str, tuple[st.SearchStrategy[str], ...]]] = [
     ("Counter.made += 10", ()),
     ("Counter.bump = lambda self: self.items.append('p')", ()),
     (
-        "class Counter:\n    made = 100\n    def __init__(self, items):\n        self.items = items",
+        (
+            "class Counter:\n    made = 100\n"
+            "    def __init__(self, items):\n        self.items = items"
+        ),
         (),
     ),
     ("other = c", ()),

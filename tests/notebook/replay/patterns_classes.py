@@ -160,7 +160,8 @@ PATTERNS = [
         import functools
         class Typed:
             def __set_name__(self, owner, name): self.name = "_" + name
-            def __get__(self, obj, owner=None): return self if obj is None else getattr(obj, self.name)
+            def __get__(self, obj, owner=None):
+                return self if obj is None else getattr(obj, self.name)
             def __set__(self, obj, value): setattr(obj, self.name, int(value))
         class T:
             x = Typed()

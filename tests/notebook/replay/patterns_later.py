@@ -40,7 +40,10 @@ PATTERNS = [
         """,
         edit=(
             5,
-            "print(csv.list_dialects(), csv.field_size_limit(), issubclass(A, collections.abc.Sized))",
+            (
+                "print(csv.list_dialects(), csv.field_size_limit())\n"
+                "print(issubclass(A, collections.abc.Sized))"
+            ),
         ),
     ),
     pattern(
@@ -56,7 +59,7 @@ PATTERNS = [
         ---
         Reg = pd.api.extensions.register_dataframe_accessor("geo")(Geo)
         ---
-        none = mpl.colormaps.register(mpl.colormaps["viridis"].with_extremes(bad="red"), name="mine")
+        none = mpl.colormaps.register(mpl.colormaps["viridis"].copy(), name="mine")
         ---
         digits = sys.set_int_max_str_digits(5000)
         before = np.seterrcall(Geo)
@@ -319,7 +322,8 @@ PATTERNS = [
         edit=(
             0,
             (
-                "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    y: int = 0\n"
+                "from dataclasses import dataclass\n@dataclass\nclass P:\n"
+                "    x: int\n    y: int = 0\n"
                 "    def area(self): return self.x * 100"
             ),
         ),

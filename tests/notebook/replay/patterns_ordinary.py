@@ -314,7 +314,8 @@ PATTERNS = [
         """
         import numpy as np
         ---
-        structured = np.array([(1, 2.5, "a"), (2, 3.5, "b")], dtype=[("i", "i4"), ("f", "f8"), ("s", "U3")])
+        kinds = [("i", "i4"), ("f", "f8"), ("s", "U3")]
+        structured = np.array([(1, 2.5, "a"), (2, 3.5, "b")], dtype=kinds)
         objects = np.array([[1], None, "x"], dtype=object)
         times = np.array(["2024-01-01", "NaT"], dtype="datetime64[D]")
         masked = np.ma.masked_array([1, 2, 3], mask=[0, 1, 0])

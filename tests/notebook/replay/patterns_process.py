@@ -90,7 +90,8 @@ PATTERNS = [
         import logging, sys
         log = logging.getLogger("nb")
         ---
-        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
+        shown = "%(levelname)s %(message)s"
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format=shown)
         ---
         log.info("seen")
         ---

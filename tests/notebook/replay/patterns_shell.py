@@ -131,7 +131,8 @@ PATTERNS = [
         ---
         x
         ---
-        get_ipython().display_formatter.formatters["text/plain"].for_type(int, lambda v, p, c: p.text(f"<{v}>"))
+        plain = get_ipython().display_formatter.formatters["text/plain"]
+        plain.for_type(int, lambda v, p, c: p.text(f"<{v}>"))
         ---
         41 + 1
         """,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import collections
 import contextlib
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -42,8 +42,8 @@ from tests.notebook.replay.rendering_libraries import (
 
 _BY_REPR = (
     bool, int, float, complex, str, bytes, range, slice, types.NoneType, types.EllipsisType,
-    types.NotImplementedType, decimal.Decimal, fractions.Fraction, datetime.date, datetime.time,
-    datetime.datetime, datetime.timedelta, datetime.tzinfo, pathlib.PurePath, uuid.UUID, re.Pattern,
+    types.NotImplementedType, decimal.Decimal, fractions.Fraction, dt.date, dt.time,
+    dt.datetime, dt.timedelta, dt.tzinfo, pathlib.PurePath, uuid.UUID, re.Pattern,
     types.GenericAlias, types.UnionType,
 )  # fmt: skip
 _ITERATORS = (
@@ -102,7 +102,7 @@ class Walk(LibraryWalk):
 
     def text(self, value: Any, path: str) -> str:
         kind = type(value)
-        if kind in _BY_REPR or isinstance(value, (datetime.tzinfo, pathlib.PurePath)):
+        if kind in _BY_REPR or isinstance(value, (dt.tzinfo, pathlib.PurePath)):
             return normal(repr(value))
         if kind is tuple:
             return f"({self._items(value, path)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,11 +68,30 @@ def test_two_plain_runs_are_equal(pattern: Pattern, template: Template, tmp_path
 def test_hits_do_not_depend_on_the_hashes_of_strings(
     pattern: Pattern, template: Template, other_hashes: Template, tmp_path: Path
 ):
-    Place(pattern, template, tmp_path / "first", home=tmp_path / "home").run(pattern.cells)
+    home = template.new_home(tmp_path / "home")
+    Place(pattern, template, tmp_path / "one", home).run(pattern.cells)
 
-    run = Place(pattern, other_hashes, tmp_path / "second", home=tmp_path / "home").run(
-        pattern.cells
-    )
+    run = Place(pattern, other_hashes, tmp_path / "two", home).run(pattern.cells)
 
     missed = [n for n in pattern.cached if run.statuses[n] != "cached"]
     assert not missed, [run.obtained[n] for n in missed]
+
+
+COLD = [
+    pattern
+    for pattern in PATTERNS
+    if any(word in pattern.id for word in ("import", "module", "figure", "rcParams", "frame"))
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", COLD)
+def test_runs_equal_plain_runs_where_nothing_is_imported_yet(
+    pattern: Pattern, cold_template: Template, tmp_path: Path
+):
+    # numpy seeds itself when it is imported, each time otherwise
+    pattern = replace(pattern, unlike=(*pattern.unlike, "hidden:np.random"))
+
+    wrong = attack(pattern, cold_template, tmp_path)
+
+    assert not wrong, "\n".join(wrong)

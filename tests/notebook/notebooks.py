@@ -1,0 +1,43 @@
+"""A notebook in a real kernel: cells with ids, as a front end sends them, and a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.notebook.kernels import CellResult, Kernel
+
+
+class Notebook(Kernel):
+    """A kernel with nbflow loaded, in `folder`, with its store in `folder`/home.
+
+    Two of one folder are two kernels of one notebook, one after the other.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        super().__init__(folder / "home", NBFLOW_NOTEBOOK=str(folder / "a.ipynb"), **environment)
+        try:
+            loaded = self.run(f"import os\nos.chdir({str(folder)!r})\n%load_ext nbflow\n")
+            assert loaded.error is None, loaded.error
+        except BaseException:
+            self.close()
+            raise
+
+    def send_cell(self, cell_id: str, code: str) -> str:
+        """As `send`, from the cell of the notebook that has this id."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell_id})
+        self.client.shell_channel.send(message)
+        message_id: str = message["header"]["msg_id"]
+        self._cells[message_id] = CellResult()
+        return message_id
+
+    def cell(self, cell_id: str, code: str) -> CellResult:
+        """Run a cell of the notebook, or run it again with other code."""
+        return self.wait(self.send_cell(cell_id, code))
