@@ -18,7 +18,7 @@ class Contender:
     """One column of the table.
 
     Attributes:
-        modules: Those of `benchmarks` that have its workloads.
+        modules: Of `benchmarks`, with its workloads; the first that has one is asked for it.
         env: Where it is installed; None: beside nbflow.
         home_variable: Names the folder it keeps its data in; every process gets an empty one.
         timeout_seconds: How long one process may take.

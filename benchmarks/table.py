@@ -45,7 +45,8 @@ def verdicts(row: Row, results: Results) -> list[tuple[str, bool | None]]:
 def render(rows: Sequence[Row], peers: Sequence[Contender], results: Results) -> str:
     """The table, then why peers failed where they did.
 
-    Peers that have none of the rows get no column. A peer's cell has its value and, in brackets, nbflow's divided by it.
+    Peers that have none of the rows get no column. A peer's cell has its value and, in
+    brackets, nbflow's divided by it.
     """
     peers = [peer for peer in peers if any(peer.name in row.peers for row in rows)]
     head = ["", NBFLOW.name, *(f"{peer.name} (ratio)" for peer in peers), "goal", "met"]

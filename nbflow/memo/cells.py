@@ -23,6 +23,7 @@ class Cell:
         filename: What its code is called in tracebacks.
         inputs: Names the user says it needs, besides those the source tells.
         outputs: The only names it keeps; None: all it writes.
+        form: What kind of run it is: what is kept of one kind does not fit another.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Cell:
     paths: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] | None = None
+    form: str = ""
 
     @property
     def reads(self) -> set[str]:
@@ -54,6 +56,7 @@ def cell_of(
     *,
     inputs: Sequence[str] = (),
     outputs: tuple[str, ...] | None = None,
+    form: str = "",
 ) -> Cell:
     """The cell of a transformed source and its compiled code."""
     return Cell(
@@ -68,6 +71,7 @@ def cell_of(
         paths=literal_paths(source),
         inputs=tuple(inputs),
         outputs=outputs,
+        form=form,
     )
 
 

@@ -137,6 +137,23 @@ def code_effects(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> Cod
     )
 
 
+def packages_used(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> set[str]:
+    """The top packages of all modules, functions and classes that code reaches by name."""
+    found: set[str] = set()
+    for code in codes:
+        scope = _scope(code, namespace)
+        for chain in chains(code):
+            if chain.imported:
+                found.add(chain.parts[0])
+            elif chain.parts[0] in scope:
+                thing = scope[chain.parts[0]]
+                name = thing.__name__ if isinstance(thing, ModuleType) else type(thing).__module__
+                if isinstance(thing, type | FunctionType):
+                    name = thing.__module__ or ""
+                found.add(str(name).partition(".")[0])
+    return found
+
+
 _VALUES = (list, dict, set, tuple, str, bytes, int, float, bool)
 
 

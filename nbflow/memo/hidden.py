@@ -7,18 +7,20 @@ the cells that use them, and what such a cell leaves them in is part of its outc
 
 from __future__ import annotations
 
+import decimal
 import hashlib
+import locale
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
 from nbflow.results.fingerprint import fingerprint
 
 #: The libraries that hold settings; the first cell that loads one of them is run.
-_LIBRARIES = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot", "locale", "decimal", "polars")
+_LIBRARIES = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot", "polars")
 
 
 def settings(more: Mapping[str, Callable[[], object]] = {}) -> dict[str, str]:
@@ -42,8 +44,16 @@ def _loaded() -> tuple[str, ...]:
 def _warning_filters() -> object:
     import warnings
 
-    return [(f[0], f[1] and getattr(f[1], "pattern", f[1]), f[2], f[3] and getattr(f[3], "pattern", f[3]), f[4])
-            for f in warnings.filters]  # fmt: skip
+    def text(pattern: Any) -> Any:
+        return getattr(pattern, "pattern", pattern)
+
+    found = [(f[0], text(f[1]), f[2], text(f[3]), f[4]) for f in warnings.filters]
+    # numpy's own come with its import, which may be ours.
+    return [
+        one
+        for one in found
+        if not str(one[1]).endswith(" size changed") and not one[2].__module__.startswith("numpy")
+    ]
 
 
 def working_directory() -> str:
@@ -74,7 +84,7 @@ def _matplotlib() -> object:
 
 def _open_figures() -> object:
     helpers = sys.modules.get("matplotlib._pylab_helpers")
-    return helpers and sorted(helpers.Gcf.figs)
+    return sorted(helpers.Gcf.figs) if helpers is not None else []
 
 
 def figures_are_open() -> bool:
@@ -82,14 +92,8 @@ def figures_are_open() -> bool:
     return bool(_open_figures())
 
 
-def _decimal() -> object:
-    module = sys.modules.get("decimal")
-    return module and repr(module.getcontext())
-
-
 def _locale() -> object:
-    module = sys.modules.get("locale")
-    return module and module.setlocale(module.LC_ALL)
+    return locale.setlocale(locale.LC_ALL)
 
 
 def _logging() -> object:
@@ -109,7 +113,7 @@ _PROBES: dict[str, Callable[[], object]] = {
     "pandas' options": _pandas,
     "matplotlib's rcParams": _matplotlib,
     "the open figures": _open_figures,
-    "the decimal context": _decimal,
+    "the decimal context": decimal.getcontext,
     "the locale": _locale,
     "the logging set-up": _logging,
     "hooks of the interpreter": lambda: (
@@ -117,12 +121,29 @@ _PROBES: dict[str, Callable[[], object]] = {
         sys.getrecursionlimit(),
     ),
 }
-#: The groups that decide what a cell does or shows. The others are only watched for changes.
-KEYED = frozenset(_PROBES) - {
+#: Settings of libraries, which concern cells that use these libraries.
+_OF_NUMPY = frozenset({"numpy's options"})
+_OF_OTHERS = frozenset({"pandas' options", "matplotlib's rcParams", "how figures are displayed"})
+_NOT_KEYED = frozenset({
+    "which libraries are loaded",
     "the import path",
     "the environment variables",
     "the working directory",
-}
+})  # fmt: skip
+
+
+def keyed(groups: Iterable[str], packages: set[str]) -> set[str]:
+    """The groups of settings that decide what a cell does or shows that uses these packages.
+
+    The others are only watched for changes: nbflow itself may have loaded pandas, say.
+    """
+    foreign = packages - sys.stdlib_module_names - {"__main__", "nbflow"}
+    left_out = set(_NOT_KEYED)
+    if not foreign:
+        left_out |= _OF_NUMPY
+    if foreign <= {"numpy"}:
+        left_out |= _OF_OTHERS
+    return set(groups) - left_out
 
 
 # --- the environment ----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from nbflow.memo import aliases, hidden
 from nbflow.memo.cells import REASONS, Cell
 from nbflow.memo.chains import chains, globals_bound
 from nbflow.memo.dependencies import Dependency, dependency
-from nbflow.memo.effects import code_effects, module_values, opens_only_named
+from nbflow.memo.effects import code_effects, module_values, opens_only_named, packages_used
 from nbflow.memo.pickling import CellSerializer, has_identity, memory_root
 from nbflow.memo.reasons import Reasons
 from nbflow.memo.watching import Observation, file_facts, observed
@@ -271,17 +271,22 @@ class Visit:
         settings = hidden.settings(self.memory.probes)
         if hidden.figures_are_open():
             self.reasons.bars["a figure is open"] = None
+        packages = packages_used([self.cell.code, *reading.codes], self.memory.namespace)
+        packages |= {
+            type(one).__module__.partition(".")[0]
+            for nodes in reading.nodes.values()
+            for one in nodes
+        }
         values = module_values([self.cell.code, *reading.codes], self.memory.namespace)
         return {
             **{f"value {name}": digest for name, digest in values.items()},
             "source": self.cell.normal,
             "python": f"{sys.version_info[:2]} {_VERSION}",
             "earlier effects": self.memory.world,
-            "options": repr((self.cell.outputs, self.cell.inputs)),
+            "options": repr((self.cell.outputs, self.cell.inputs, self.cell.form)),
             **{f"input {name}": digest for name, digest in reading.digests.items()},
             **{f"input {name}": "missing" for name in reading.missing},
-            **{group: digest for group, digest in settings.items() if group in hidden.KEYED},
-            **{group: settings[group] for group in self.memory.probes},
+            **{group: settings[group] for group in hidden.keyed(settings, packages)},
         }
 
     def _second_key(self, states: Iterable[tuple[str, str, str]]) -> str:

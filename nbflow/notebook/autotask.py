@@ -101,9 +101,17 @@ class _CellRun:
         is_quick = is_definitions_only(cell.transformed)
         self._keeper = CellKeeper(
             session,
-            cell_of(task_cell.name, cell.transformed, cell.names, cell.code, cell.filename),
+            cell_of(
+                task_cell.name,
+                cell.transformed,
+                cell.names,
+                cell.code,
+                cell.filename,
+                form="cell",
+            ),
             reason="it only defines names, and is run each time" if is_quick else "",
             min_seconds=session.cache_min_seconds,
+            alone=not session.flow.is_busy,
         )
         task_cell.obtained = self._keeper.obtained
 

@@ -10,8 +10,9 @@ from IPython.core.error import UsageError
 from nbflow.analysis.source import source_diff
 from nbflow.console import duration
 from nbflow.memo.cells import cell_of
-from nbflow.memo.memory import NEEDS
+from nbflow.memo.memory import NEEDS, Visit
 from nbflow.notebook.parsing import names
+from nbflow.notebook.task_cells import TaskCell
 
 if TYPE_CHECKING:
     from nbflow.notebook.session import Session
@@ -62,8 +63,13 @@ def forget(session: Session, name: str) -> str:
     """Forget what is kept of one task; tells how much that was."""
     n, size_bytes = session.watch().results.forget(task_name=name)
     if not n:
-        known = sorted({entry.task_name for entry in session.watch().results.entries()
-                        if not entry.key.startswith(_LISTS)})
+        known = sorted(
+            {
+                entry.task_name
+                for entry in session.watch().results.entries()
+                if not entry.key.startswith(_LISTS)
+            }
+        )
         raise UsageError(
             f"nothing is kept of a task {name!r}; of these there is: {', '.join(known) or 'none'}"
         )
@@ -82,17 +88,9 @@ def why(session: Session, name: str) -> str:
     if task_cell is None:
         known = ", ".join(session.task_cells) or "none yet"
         raise UsageError(f"there is no task cell {name!r} in this notebook; there are: {known}")
-    cell = task_cell.cell
-    facts = cell_of(
-        name,
-        cell.transformed,
-        cell.names,
-        cell.code,
-        cell.filename,
-        inputs=names(task_cell.options.inputs),
-        outputs=names(task_cell.options.outputs) or None,
-    )
-    visit = session.memory.visit(facts, forced=task_cell.options.cache)
+    visit = look_up(session, task_cell)
+    if task_cell.options.no_cache:
+        return f"{name!r} is not cached: --no-cache"
     if reason := visit.reasons.against(forced=visit.forced):
         return f"{name!r} is not cached: {reason}"
     found = visit.find()
@@ -102,6 +100,21 @@ def why(session: Session, name: str) -> str:
     if task_cell.obtained is not None and task_cell.obtained.status == "uncached":
         return f"{name!r} was not cached when it ran: {task_cell.obtained.reason}"
     return _nearest(session, name, visit.parts)
+
+
+def look_up(session: Session, task_cell: TaskCell) -> Visit:
+    """A task cell as it would be looked up now, without running it."""
+    cell, options = task_cell.cell, task_cell.options
+    facts = cell_of(
+        task_cell.name,
+        cell.transformed,
+        cell.names,
+        cell.code,
+        cell.filename,
+        inputs=names(options.inputs),
+        outputs=names(options.outputs) or None,
+    )
+    return session.memory.visit(facts, forced=options.cache, expiration_seconds=options.expires)
 
 
 def _nearest(session: Session, name: str, parts: dict[str, str]) -> str:

@@ -180,9 +180,8 @@ class CellFlow:
             self._show_one(self._unshown.pop(0))
 
     def _has_ended(self, name: str) -> bool:
-        if not self._states.keys().isdisjoint((name,)):
-            return True
-        return name in self._needs or (self._is_ready(name) and self._is_left_out(name))
+        is_ended = name in self._states or name in self._needs
+        return is_ended or (self._is_ready(name) and self._is_left_out(name))
 
     def _show_ended(self) -> None:
         """What is left: of cells that have ended, those that an interrupt kept others from."""

@@ -12,8 +12,8 @@ from IPython.core.error import UsageError
 from nbflow.errors import NbflowError
 from nbflow.notebook.drawing import GraphView
 from nbflow.notebook.export import export
-from nbflow.notebook.export_cells import ExportCell
-from nbflow.notebook.notebook_flow import Choice
+from nbflow.notebook.export_cells import ExportCell, task_cell
+from nbflow.notebook.choosing import Choice
 from nbflow.notebook.restoring import restore
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def parameters(texts: list[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for text in texts:
-        name, sign, value = text.partition("=")
+        # IPython's splitting leaves quotes as they are: -p "city=New York".
+        is_quoted = text[:1] in ("'", '"') and text[-1:] == text[0]
+        name, sign, value = (text[1:-1] if is_quoted else text).partition("=")
         if not sign or not name.isidentifier():
             raise UsageError(f"-p {text}: give it as NAME=VALUE")
         try:
@@ -62,21 +64,21 @@ def parameters(texts: list[str]) -> dict[str, Any]:
 
 def _states(session: Session) -> dict[str, str]:
     """The state of each task cell, for the drawing."""
-    stale = session.freshness.stale(session.flow.graph())
+    stale = session.flow.stale(session.flow.graph())
     states = {}
     for name, cell in session.task_cells.items():
         state = cell.run.state if cell.run is not None else None
-        if state is None:
-            states[name] = "Pending"
-        elif name in stale and state.is_completed():
-            states[name] = "Stale"
-        else:
+        if state is not None and not state.is_completed():
             states[name] = state.name
+        elif name in stale:
+            states[name] = "Pending" if state is None else "Stale"
+        else:  # no run: it was restored
+            states[name] = "Cached" if state is None else state.name
     return states
 
 
 def _print_stale(session: Session) -> None:
-    stale = session.freshness.stale(session.flow.graph())
+    stale = session.flow.stale(session.flow.graph())
     for name, reason in stale.items():
         print(f"{name}: {reason}")  # noqa: T201  (the answer)
     if not stale:
@@ -90,11 +92,11 @@ def _export(session: Session, targets: list[str]) -> None:
         ExportCell(f"definitions-{number}", source)
         for number, source in enumerate(session.definitions, 1)
     ]
-    cells += [ExportCell(name, cell.cell.source) for name, cell in session.task_cells.items()]
+    cells += [
+        task_cell(name, cell.cell.source, cell.options) for name, cell in session.task_cells.items()
+    ]
     try:
         export(cells, Path(targets[0]))
     except NbflowError as error:
         raise UsageError(str(error)) from None
     print(f"wrote {os.path.abspath(targets[0])}")  # noqa: T201  (the answer)
-
-

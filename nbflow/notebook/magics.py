@@ -82,7 +82,7 @@ class NbflowMagics(Magics):
         """Run this cell as a flow: the tasks and task cells it calls are its runs."""
         __tracebackhide__ = True
         if cell is None:
-            args = parse(self.notebook_flow, line)
+            args = parse(self.notebook_flow, line, is_line=True)
             return None if args is None else flowing.answer(self._session, args)
         args = parse(self.flow, line)
         if args is None:
@@ -117,7 +117,7 @@ class NbflowMagics(Magics):
     @line_magic
     def autotask(self, line: str) -> None:
         """Make every cell that is run from now on a task, remembered where that is surely right."""
-        args = parse(self.autotask, line)
+        args = parse(self.autotask, line, is_line=True)
         if args is not None and args.state is not None:
             self._session.autotask(on=args.state == "on")
         elif args is not None:
@@ -143,5 +143,5 @@ class NbflowMagics(Magics):
     @line_magic
     def nbflow(self, line: str) -> Any:
         """Look at the recorded runs, their logs and what is kept, or end a run."""
-        args = parse(self.nbflow, line)
+        args = parse(self.nbflow, line, is_line=True)
         return None if args is None else running.answer(self._session, args)

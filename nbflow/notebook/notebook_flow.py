@@ -3,61 +3,44 @@
 from __future__ import annotations
 
 import itertools
-import os
-import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from nbflow.analysis.graph import CellGraph, EdgeKind
-from nbflow.engine.futures import TaskFuture
-from nbflow.errors import NbflowError
-from nbflow.model.annotations import allow_failure
-from nbflow.model.specs import FlowSpec
-from nbflow.model.states import State
-from nbflow.notebook import graphing, running
-from nbflow.notebook.recording import show_again
-from nbflow.notebook.remembering import CellKeeper
+from nbflow.analysis.graph import CellGraph
+from nbflow.notebook import caching, choosing, graphing, running
+from nbflow.notebook.background import BackgroundRun, reject_cell
+from nbflow.notebook.cell_flow import CellFlow
+from nbflow.notebook.choosing import Choice
+from nbflow.notebook.freshness import Inputs, inputs_in
 from nbflow.notebook.task_cells import TaskCell
-from nbflow.task_runners import ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
     from nbflow.notebook.session import Session
 
 _numbers = itertools.count(1)
-#: Tells which cell the outputs below belong to.
-_HEADING = "▸"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which cells to run, and how.
-
-    Attributes:
-        targets: Cells or variables; none: all.
-        downstream: Run what depends on the targets, rather than what they need.
-        force: Run also what is up to date, and do not use what is kept.
-        jobs: How many cells may run at once.
-    """
-
-    targets: tuple[str, ...] = ()
-    downstream: bool = False
-    force: bool = False
-    jobs: int = 0
-    parameters: Mapping[str, Any] | None = None
 
 
 class NotebookFlow:
-    """The flow that a session's task cells form."""
+    """The flow that a session's task cells form.
+
+    Attributes:
+        pending: What runs in the background, and perhaps some that has ended.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.pending: list[BackgroundRun] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether cells run in the background."""
+        return any(not one.done() for one in self.pending)
 
     def graph(self) -> CellGraph:
         """The cells and what connects them.
@@ -70,241 +53,131 @@ class NotebookFlow:
             raise UsageError("no cell has been run as a task yet; write %%task at the top of one")
         return graphing.graph_of(cells, self._session.shell.user_ns)
 
-    def chosen(self, choice: Choice) -> tuple[CellGraph, list[TaskCell]]:
-        """The cells to run, in order; those that are up to date are left out."""
-        graph = self.graph()
-        known = self._session.task_cells
-        for target in choice.targets:
-            if target not in known and target not in _variables(graph):
-                raise UsageError(
-                    f"there is no task cell or variable {target!r} in this notebook; "
-                    f"there are: {', '.join(known)}"
-                )
-        if not choice.targets:
-            names: Sequence[str] = graph.order()
-        elif choice.downstream:
-            names = graph.push(*choice.targets)
-        else:
-            names = graph.pull(*choice.targets)
-        stale = self._session.freshness.stale(graph)
-        given = set(choice.parameters or {})
-        cells = [known[name] for name in names]
-        for cell in cells:
-            writes = set(cell.cell.names.writes)
-            if writes & given and not writes <= given:
-                raise UsageError(
-                    f"task {cell.name!r} writes {', '.join(sorted(writes & given))} besides other "
-                    "names; give the parameters a cell of their own to run with -p"
-                )
-        cells = [cell for cell in cells if not given or not set(cell.cell.names.writes) & given]
-        touched = self._touched(graph, given)
-        return graph, [
-            cell
-            for cell in cells
-            if choice.force or cell.name in stale or cell.name in touched
-            or (choice.downstream and cell.name in choice.targets)
-        ]  # fmt: skip
+    def stale(self, graph: CellGraph) -> dict[str, str]:
+        """The cells that are not up to date, and why."""
+        return self._session.freshness.stale(graph, self._inputs_now)
 
     def run(self, choice: Choice) -> None:
         """Run the chosen cells and wait; what each shows comes under its name.
 
         Raises:
+            UsageError: The choice cannot be made.
             Exception: What the first cell that failed raised; cells that do not depend on it ran.
         """
         __tracebackhide__ = True
-        graph, cells = self.chosen(choice)
-        self._session.shell.user_ns.update(choice.parameters or {})
+        graph, cells = self._chosen(choice)
         if not cells:
             print("everything is up to date")  # noqa: T201  (the answer)
             return
-        run = _Run(self._session, graph, cells, choice, show=self._show)
-        self._call(run)
+        flow = CellFlow(
+            self._session,
+            graph,
+            cells,
+            force=choice.force,
+            jobs=choice.jobs,
+            alone=not self.is_busy,
+        )
+        try:
+            flow()
+        except BaseException as error:
+            self._show_error(flow, error)
+            raise
 
     def start(self, choice: Choice) -> BackgroundRun:
-        """Run the chosen cells in a thread of their own; gives a future at once."""
-        graph, cells = self.chosen(choice)
-        self._session.shell.user_ns.update(choice.parameters or {})
+        """Run the chosen cells in a thread of their own; gives a future at once.
+
+        Waits only for cells in the background that the chosen ones conflict with.
+        """
+        graph, cells = self._chosen(choice)
         return self._start(graph, cells, choice)
 
     def start_one(self, task_cell: TaskCell) -> BackgroundRun:
         """Run one cell in a thread of its own; gives a future at once."""
         return self._start(self.graph(), [task_cell], Choice())
 
+    def wait_for(self, reads: set[str], writes: set[str]) -> None:
+        """Wait for cells in the background that write what is read, or read what is written.
+
+        For the cell that is about to run: it does not run if the wait is interrupted.
+        """
+        try:
+            self._wait(reads, writes)
+        except KeyboardInterrupt:
+            names = ", ".join(name for one in self.pending for name in one.unfinished())
+            why = f"the cell was not run; {names} still runs in the background"
+            reject_cell(self._session.shell, why)
+
+    def _chosen(self, choice: Choice) -> tuple[CellGraph, list[TaskCell]]:
+        """The cells to run, in order. What is in the background and touches them has ended then."""
+        graph, session = self.graph(), self._session
+        given = choosing.replaced_by(graph, session, choice.parameters)
+        names = choosing.scope(graph, choice)
+        reads = {variable for name in names for variable in graph.inputs(name)}
+        writes = {variable for name in names for variable in graph.outputs(name)}
+        self._wait(reads, writes | set(choice.parameters))
+        session.shell.user_ns.update(choice.parameters)
+        for name in given:
+            session.freshness.replaced(name)
+        graph = self.graph()  # what runs have shown of changes is known now
+        return graph, choosing.to_run(session, graph, choice, self.stale(graph), given)
+
+    def _wait(self, reads: set[str], writes: set[str]) -> None:
+        self.pending = [one for one in self.pending if not one.done()]
+        if self._draws(reads):
+            writes = {*writes, graphing.FIGURES}
+        for background in self.pending:
+            while (found := background.conflict(reads, writes)) is not None:
+                name, does = found
+                print(f"waiting for {name!r}, which runs in the background and {_told(does)}")  # noqa: T201
+                background.wait_for(name)
+
+    def _draws(self, reads: set[str]) -> bool:
+        """Whether one of the names is of a module that draws figures."""
+        found = (self._session.shell.user_ns.get(name) for name in reads)
+        return any(isinstance(one, ModuleType) and graphing.is_drawing_module(one) for one in found)
+
     def _start(self, graph: CellGraph, cells: list[TaskCell], choice: Choice) -> BackgroundRun:
         self.pending = [one for one in self.pending if not one.done()]
-        background = BackgroundRun(cells)
         context = copy_context()
 
-        def show(cell: TaskCell, shown: list[Any]) -> None:
-            background.ended(cell)
-            context.run(self._show, cell, shown)
+        def show(shown: Callable[[], None]) -> None:
+            context.run(shown)
 
-        run = _Run(self._session, graph, cells, choice, show=show)
+        background = BackgroundRun(graph, cells, lambda error: self._show_error(flow, error))
+        flow = CellFlow(
+            self._session,
+            graph,
+            cells,
+            force=choice.force,
+            jobs=choice.jobs,
+            alone=False,
+            ended=background.ended,
+            show=show,
+        )
 
         def work() -> None:
+            value, error = None, None
             try:
-                self._call(run)
-            except BaseException as error:
-                background.set_exception(error)
+                if cells:
+                    flow()
+            except BaseException as failure:
+                error = failure
             else:
-                background.set_result(None)
-            finally:
-                background.all_ended()
+                value = flow.value if len(cells) == 1 else None
+            background.finish(value, error)
 
         self.pending.append(background)
         name = f"nbflow-flow-{next(_numbers)}"
-        threading.Thread(target=context.copy().run, args=(work,), name=name, daemon=True).start()
+        threading.Thread(target=partial(context.copy().run, work), name=name, daemon=True).start()
         return background
 
-    def wait_for(self, reads: set[str], writes: set[str]) -> None:
-        """Wait for cells in the background that write what is read, or read what is written."""
-        for background in self.pending:
-            for cell in background.unfinished():
-                names = cell.cell.names
-                bound = {*names.writes, *names.deletes, *names.mutates}
-                used = {*bound, *names.reads, *names.deferred}
-                common = sorted((reads & bound) | (writes & used))
-                if common:
-                    print(f"waiting for {cell.name!r}, which runs in the background and "  # noqa: T201
-                          f"{'writes' if set(common) & bound else 'reads'} {common[0]}")  # fmt: skip
-                    background.wait_for(cell)
+    def _show_error(self, flow: CellFlow, error: BaseException) -> None:
+        if flow.failed is not None:
+            running.show_briefly(self._session, error, flow.failed.cell)
 
-    def _call(self, run: _Run) -> None:
-        __tracebackhide__ = True
-        spec = FlowSpec(
-            fn=run.body,
-            name="notebook",
-            validate_parameters=False,
-            task_runner=ThreadPoolTaskRunner(max_workers=run.jobs),
-        )
-        self._session.watch().engine.call(spec, (), {})
-        if run.error is not None:
-            if run.failed is not None:
-                running.show_briefly(self._session, run.error, run.failed.cell)
-            raise run.error
-
-    def _show(self, cell: TaskCell, shown: list[Any]) -> None:
-        """Show what a cell has shown, under its name."""
-        if shown:
-            print(f"{_HEADING} {cell.name}")  # noqa: T201  (a heading)
-            show_again(self._session.shell, shown, None, has_last=False, as_display=True)
-
-    def _touched(self, graph: CellGraph, given: set[str]) -> set[str]:
-        """Cells that depend on parameters that are given."""
-        first = [
-            node.name for node in graph.nodes if given & {*node.names.reads, *node.names.deferred}
-        ]
-        return set(graph.push(*first)) if first else set()
+    def _inputs_now(self, name: str) -> Inputs:
+        return inputs_in(caching.look_up(self._session, self._session.task_cells[name]).parts)
 
 
-class _Run:
-    """One run of chosen cells, as the body of a flow."""
-
-    def __init__(
-        self,
-        session: Session,
-        graph: CellGraph,
-        cells: list[TaskCell],
-        choice: Choice,
-        show: Callable[[TaskCell, list[Any]], None],
-    ) -> None:
-        self._session = session
-        self._graph = graph
-        self._cells = {cell.name: cell for cell in cells}
-        self._choice = choice
-        self._show = show
-        self.jobs = choice.jobs or min(4, os.cpu_count() or 1)
-        self.error: BaseException | None = None
-        self.failed: TaskCell | None = None
-        self._done: queue.SimpleQueue[TaskCell] = queue.SimpleQueue()
-        self._ends: dict[str, TaskFuture[Any] | State] = {}
-        self._keepers: dict[str, CellKeeper] = {}
-
-    def body(self) -> None:
-        """Submit every cell with what it waits for; show what each shows when it has ended."""
-        namespace = self._session.shell.user_ns
-        engine = self._session.watch().engine
-        alone = len(self._cells) == 1 or self.jobs == 1
-        for name in [name for name in self._graph.order() if name in self._cells]:
-            cell = self._cells[name]
-            spec, keeper = running.spec_of(
-                self._session, cell, refresh=self._choice.force, holds=True, alone=alone
-            )
-            self._keepers[name] = keeper
-            waits = self._waits(name)
-            if graphing.needs_main_thread(cell, namespace) and self._have_come(waits):
-                self._ends[name] = engine.call(spec, (), {}, return_state=True)
-                self._done.put(cell)
-            else:
-                future = engine.submit(spec, (), {}, wait_for=waits)
-                self._ends[name] = future
-                future.add_done_callback(lambda _, cell=cell: self._done.put(cell))
-        for _ in self._cells:
-            self._end(self._done.get())
-
-    def _waits(self, name: str) -> list[Any]:
-        waits: list[Any] = []
-        for edge in self._graph.edges:
-            if edge.after == name and edge.before in self._ends:
-                end = self._ends[edge.before]
-                waits.append(end if edge.kind is EdgeKind.DATA else allow_failure(end))
-        return waits
-
-    @staticmethod
-    def _have_come(waits: list[Any]) -> bool:
-        """Wait here for what a cell needs; tells whether it may run."""
-        for wait in waits:
-            is_needed = not isinstance(wait, allow_failure)
-            end = wait if is_needed else wait.value
-            if isinstance(end, TaskFuture):
-                end.wait()
-            state = end if isinstance(end, State) else end.state
-            if is_needed and not state.is_completed():
-                return False
-        return True
-
-    def _end(self, cell: TaskCell) -> None:
-        end = self._ends[cell.name]
-        state = end if isinstance(end, State) else end.state
-        if isinstance(end, TaskFuture):
-            end._observe()  # its failure is told here, not as one that nobody looked at
-        self._show(cell, self._keepers[cell.name].shown)
-        if not state.is_completed() and self.error is None:
-            error = state.error
-            self.error = error if error is not None else NbflowError(state.message)
-            self.failed = cell
-
-
-def _variables(graph: CellGraph) -> set[str]:
-    return {name for node in graph.nodes for name in node.names.writes}
-
-
-class BackgroundRun(Future[None]):
-    """Cells that run while the prompt is free. `result()` waits for them all and raises."""
-
-    def __init__(self, cells: list[TaskCell]) -> None:
-        super().__init__()
-        self._events = {cell.name: threading.Event() for cell in cells}
-        self._cells = {cell.name: cell for cell in cells}
-
-    def unfinished(self) -> list[TaskCell]:
-        """Cells that have not ended."""
-        return [cell for name, cell in self._cells.items() if not self._events[name].is_set()]
-
-    def wait_for(self, cell: TaskCell) -> None:
-        """Wait for one of the cells. Can be interrupted."""
-        self._events[cell.name].wait()
-
-    def ended(self, cell: TaskCell) -> None:
-        """One of the cells has ended."""
-        self._events[cell.name].set()
-
-    def all_ended(self) -> None:
-        """No cell will run any more."""
-        for event in self._events.values():
-            event.set()
-
-    def __repr__(self) -> str:
-        left = [cell.name for cell in self.unfinished()]
-        names = ", ".join(self._cells)
-        return f"<BackgroundRun of {names}: {f'running {left[0]}' if left else 'ended'}>"
+def _told(does: str) -> str:
+    return "draws figures" if graphing.FIGURES in does else does

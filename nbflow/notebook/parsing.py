@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic_arguments import parse_argstring
 from IPython.utils.process import arg_split  # type: ignore[attr-defined]
 
 
-def parse(magic: Callable[..., Any], line: str) -> Any | None:
+def parse(magic: Callable[..., Any], line: str, *, is_line: bool = False) -> Any | None:
     """The options on a magic's line; None: help was asked for and has been shown.
+
+    Args:
+        is_line: Whether it is a line magic, for the usage.
 
     Raises:
         UsageError: In one line, with the option that was probably meant.
@@ -21,12 +23,13 @@ def parse(magic: Callable[..., Any], line: str) -> Any | None:
     parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
     if {"-h", "--help"}.intersection(_words(line)):
         _, blank, rest = parser.format_help().partition("\n\n")[2].partition("\n\n")
-        print(f"{_usage(parser)}{blank}{rest}")  # noqa: T201  (the answer to --help)
+        print(f"{_usage(parser, is_line=is_line)}{blank}{rest}")  # noqa: T201  (the answer to --help)
         return None
     try:
-        return parse_argstring(magic, line)
+        return parser.parse_intermixed_args(_words(line))
     except UsageError as error:
-        raise UsageError(f"{error}{_advice(parser, line)}\n{_usage(parser)}") from None
+        usage = _usage(parser, is_line=is_line)
+        raise UsageError(f"{error}{_advice(parser, line)}\n{usage}") from None
 
 
 def options_of(magic: Callable[..., Any]) -> dict[str, str]:
@@ -100,10 +103,10 @@ def _advice(parser: argparse.ArgumentParser, line: str) -> str:
     return ""
 
 
-def _usage(parser: argparse.ArgumentParser) -> str:
+def _usage(parser: argparse.ArgumentParser, *, is_line: bool) -> str:
     # IPython's own begins with `::`, for documents, and knows only one percent sign.
     usage = " ".join(parser.format_usage().replace("::", "", 1).split())
-    return f"Usage: {'' if usage.startswith('%nbflow') else '%'}{usage}"
+    return f"Usage: {'%' if is_line else '%%'}{usage.lstrip('%')}"
 
 
 def _words(line: str) -> list[str]:

@@ -56,7 +56,7 @@ def rerun(session: Session, task_cell: TaskCell) -> Any:
         for name in declared or cell.names.reads
         if name in namespace
     }
-    spec, _ = spec_of(session, task_cell)
+    spec, _ = spec_of(session, task_cell, alone=not session.flow.is_busy)
     return _run(session, spec, inputs, cell, quiet=args.quiet)
 
 

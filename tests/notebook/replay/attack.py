@@ -41,7 +41,6 @@ def _steps(pattern: Pattern) -> Sequence[tuple[str, tuple[str, ...], tuple[int, 
     if pattern.edit is not None:
         steps += [
             ("the run after the edit", pattern.edited, pattern.kept),
-            ("the second run after the edit", pattern.edited, ()),
             ("the run after the edit was undone", pattern.cells, ()),
         ]
     if pattern.then_files or pattern.then_environment:
@@ -106,6 +105,15 @@ def alike(run: Run, pattern: Pattern) -> Run:
     )
 
 
+def missed(run: Run, must: Sequence[int]) -> list[str]:
+    """Cells that should have come from the cache."""
+    return [
+        f"cell {n} did not come from the cache"
+        for n in must
+        if run.statuses[n] != "cached" and _DEFINES not in run.obtained[n].reason
+    ]
+
+
 def _misobtained(run: Run, must: Sequence[int], never: Sequence[int]) -> list[str]:
     if len(run.obtained) != len(run.cells):
         return [f"{len(run.cells)} cells ran, and {len(run.obtained)} were told of"]
@@ -115,11 +123,7 @@ def _misobtained(run: Run, must: Sequence[int], never: Sequence[int]) -> list[st
         for n, one in enumerate(run.obtained)
         if one.status not in known
     ]
-    found += [
-        f"cell {n} did not come from the cache"
-        for n in must
-        if run.statuses[n] != "cached" and _DEFINES not in run.obtained[n].reason
-    ]
+    found += missed(run, must)
     found += [f"cell {n} came from the cache" for n in never if run.statuses[n] == "cached"]
     found += [
         f"cell {n} is uncached and says no reason"

@@ -12,6 +12,7 @@ from tests.notebook.replay import (
     patterns_arrays,
     patterns_classes,
     patterns_functions,
+    patterns_holders,
     patterns_identity,
     patterns_later,
     patterns_ordinary,
@@ -21,9 +22,9 @@ from tests.notebook.replay import (
     patterns_state,
     patterns_streams,
 )
-from tests.notebook.replay.attack import Place, alike, attack
+from tests.notebook.replay.attack import Place, alike, attack, missed
 from tests.notebook.replay.patterns import Pattern
-from tests.notebook.replay.runner import Template, differences
+from tests.notebook.replay.runner import Template, differences, told
 
 TABLES = (
     patterns_ordinary,
@@ -36,6 +37,7 @@ TABLES = (
     patterns_streams,
     patterns_shell,
     patterns_identity,
+    patterns_holders,
     patterns_outside,
     patterns_later,
 )
@@ -73,8 +75,7 @@ def test_hits_do_not_depend_on_the_hashes_of_strings(
 
     run = Place(pattern, other_hashes, tmp_path / "two", home).run(pattern.cells)
 
-    missed = [n for n in pattern.cached if run.statuses[n] != "cached"]
-    assert not missed, [run.obtained[n] for n in missed]
+    assert not missed(run, pattern.cached), told(run)
 
 
 COLD = [
