@@ -40,7 +40,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, about 8 minutes")
     parser.add_argument("--full", action="store_true", help="also what needs 4 GB of memory")
     parser.add_argument("--rows", help="only these, or those of a table, separated by commas")
     parser.add_argument("--list", action="store_true", help="name the rows, say what they mean")

@@ -37,7 +37,7 @@ def list_results(
     if json:
         print_json([_as_json(record) for record in records])
         return
-    from nbflow.memo.memory import NEEDS  # a third of what other commands take to start
+    from nbflow.memo.visits import NEEDS  # a third of what other commands take to start
 
     records = [record for record in records if not record.key.endswith(NEEDS)]
     if not records:

@@ -45,7 +45,7 @@ class Transaction:
         self._inner: list[Transaction] = []
         self._commit_hooks: list[_Hook] = []
         self._rollback_hooks: list[_Hook] = []
-        self._keeps: list[Callable[[], None]] = []
+        self._keeps: list[Callable[[], object]] = []
         self._data: dict[str, Any] = {}
         self._committed_elsewhere = False
         #: What `stage()` was given, to be kept under `key` at the commit.
@@ -96,7 +96,7 @@ class Transaction:
         # They run in reverse order of the tasks; those of one task in the order they were given.
         self._rollback_hooks += [(hook, self) for hook in reversed(on_rollback)]
 
-    def keep_by(self, keep: Callable[[], None]) -> None:
+    def keep_by(self, keep: Callable[[], object]) -> None:
         """Call this first when it comes to a commit: it makes the staged value outlive the run."""
         self._keeps.append(keep)
 

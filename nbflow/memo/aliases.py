@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import datetime as dt
+import decimal
 import gc
 import sys
 from collections.abc import Iterable, Mapping
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from functools import _lru_cache_wrapper
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from nbflow.results.fingerprint_code import is_library_module
@@ -47,9 +50,8 @@ def holds(values: Iterable[Any], namespace: Mapping[str, Any]) -> dict[int, Any]
                 name = value.__name__
                 if is_library_module(name) or name.startswith(_OWN_MODULES):
                     continue
-            elif isinstance(value, type):
-                if is_library_module(value.__module__):
-                    continue
+            elif isinstance(value, type) and is_library_module(value.__module__):
+                continue
             seen[id(value)] = value
             fresh.append(value)
         n_seen += len(fresh)
@@ -63,7 +65,8 @@ def holds(values: Iterable[Any], namespace: Mapping[str, Any]) -> dict[int, Any]
 
 def _next(values: list[Any], namespace: Mapping[str, Any]) -> list[Any]:
     ndarray = getattr(sys.modules.get("numpy"), "ndarray", ())
-    plain, following = [], []
+    plain: list[Any] = []
+    following: list[Any] = []
     for value in values:
         if isinstance(value, FunctionType):
             following += [value.__closure__, value.__defaults__, value.__kwdefaults__]
@@ -94,9 +97,7 @@ def names_sharing(
         TooMany: As `holds`.
     """
     return [
-        name
-        for name in names
-        if not objects.keys().isdisjoint(holds([namespace[name]], namespace))
+        name for name in names if not objects.keys().isdisjoint(holds([namespace[name]], namespace))
     ]
 
 
@@ -115,8 +116,84 @@ def module_holding(objects: Mapping[int, Any], namespace: Mapping[str, Any]) -> 
         values = list(vars(module).values())
         if not keys.isdisjoint(map(id, values)):
             return name
-        if not is_library_module(name) and not keys.isdisjoint(
-            holds(values, namespace)
-        ):
+        if not is_library_module(name) and not keys.isdisjoint(holds(values, namespace)):
             return name
     return ""
+
+
+def holders(
+    objects: Mapping[int, Any],
+    others: Iterable[str],
+    changed: Iterable[str],
+    namespace: Mapping[str, Any],
+) -> list[str]:
+    """Those of `others`, and "Out" for the history, that hold on to one of the objects.
+
+    Args:
+        changed: The names whose objects these are: the history follows those by itself.
+
+    Raises:
+        TooMany: As `holds`.
+    """
+    found_of = shareable(objects)
+    found = names_sharing(found_of, others, namespace)
+    whole = {id(namespace[name]) for name in changed if name in namespace}
+    history = namespace.get("Out")
+    kept = list(history.values()) if isinstance(history, dict) else []
+    kept = [one for one in kept if id(one) not in whole]
+    if kept and not found_of.keys().isdisjoint(holds(kept, namespace)):
+        found.append("Out")
+    return found
+
+
+#: What is never put back as another object.
+FIXED = (FunctionType, MethodType, BuiltinFunctionType, ModuleType, type, _lru_cache_wrapper)
+
+
+def shareable(objects: Mapping[int, Any]) -> dict[int, Any]:
+    """Without what is never replaced: classes, functions, modules, and pandas' indexes."""
+    index = getattr(sys.modules.get("pandas"), "Index", ())
+    return {
+        key: one
+        for key, one in objects.items()
+        if not isinstance(one, FIXED) and not (index and isinstance(one, index))
+    }
+
+
+def has_identity(value: Any) -> bool:
+    """Whether a value that cannot change may still be told from an equal one with `is`."""
+    if type(value) is int:
+        return not -6 < value < 257
+    return value is not None and type(value) in _TOLD_APART
+
+
+_TOLD_APART = {float, complex, str, bytes, tuple, frozenset, decimal.Decimal, dt.date,
+               dt.datetime, dt.timedelta, range}  # fmt: skip
+
+
+def memory_root(array: Any) -> Any:
+    """The array that owns the memory of an array, or the last one that is known of."""
+    kind = sys.modules["numpy"].ndarray
+    while isinstance(array.base, kind):
+        array = array.base
+    return array
+
+
+def foreign_roots(objects: Iterable[Any], places: Mapping[int, Any]) -> dict[int, Any]:
+    """Arrays that own the memory of arrays among the objects, but have no place of their own."""
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", ())
+    roots = [memory_root(one) for one in objects if ndarray and isinstance(one, ndarray)]
+    mine = {id(one) for one in objects}
+    return {id(root): root for root in roots if id(root) not in mine and id(root) not in places}
+
+
+def shared_roots(nodes: Iterable[Any]) -> frozenset[int]:
+    """Ids of arrays that more than one array of the notebook is a view of."""
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if ndarray is None:
+        return frozenset()
+    seen: dict[int, set[int]] = {}
+    for node in nodes:
+        if isinstance(node, ndarray):
+            seen.setdefault(id(memory_root(node)), set()).add(id(node))
+    return frozenset(root for root, arrays in seen.items() if len(arrays) > 1)

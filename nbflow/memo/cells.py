@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType
@@ -9,7 +10,6 @@ from types import CodeType
 from nbflow.analysis.effects import Effect, EffectKind, cell_effects, literal_paths, mentioned_words
 from nbflow.analysis.names import CellNames
 from nbflow.analysis.source import normal_source
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,24 @@ def cell_of(
     name: str,
     source: str,
     names: CellNames,
-    code: CodeType,
     filename: str,
     *,
     inputs: Sequence[str] = (),
     outputs: tuple[str, ...] | None = None,
     form: str = "",
 ) -> Cell:
-    """The cell of a transformed source and its compiled code."""
+    """The cell of a transformed source.
+
+    Raises:
+        SyntaxError: It is not Python.
+    """
+    # Compiled anew: in the code that runs, the value of a last expression is not thrown away.
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     return Cell(
         name=name,
         source=source,
         normal=normal_source(source),
-        code=code,
+        code=compile(source, filename, "exec", flags=flags),
         filename=filename,
         names=names,
         effects=cell_effects(source),

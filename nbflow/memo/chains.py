@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
 
-_ROOTS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FAST_CHECK"}
+_ROOTS = {
+    "LOAD_NAME",
+    "LOAD_GLOBAL",
+    "LOAD_FAST",
+    "LOAD_DEREF",
+    "LOAD_CLASSDEREF",
+    "LOAD_FAST_CHECK",
+}
 _STEPS = {"LOAD_ATTR", "LOAD_METHOD"}
 _STORES = {"STORE_NAME", "STORE_GLOBAL", "STORE_FAST", "STORE_DEREF"}
 _SILENT = {"CACHE", "EXTENDED_ARG", "PUSH_NULL", "PRECALL", "NOP", "RESUME", "NOT_TAKEN"}
@@ -22,8 +29,9 @@ class Chain:
     """`a.b.c` in code.
 
     Attributes:
-        parts: ("a", "b", "c"); ("", "c") of what a call or an item gave. An import inside the code is resolved: ("datetime", "now") of
-            `from datetime import datetime as d; d.now` is ("datetime", "datetime", "now").
+        parts: ("a", "b", "c"); ("", "c") of what a call or an item gave. Imports inside the code
+            are resolved: `d.now` after `from datetime import datetime as d` is
+            ("datetime", "datetime", "now").
         imported: Whether the first part is a module that this code imports.
         is_local: Whether the first part is a variable of a function.
         is_called: Whether it is called at once.

@@ -14,8 +14,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import CodeType, FunctionType, ModuleType
 from pathlib import PurePath
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from nbflow.errors import Unfingerprintable
@@ -63,7 +63,9 @@ _TEXT_WORDS = {"__doc__", "getdoc", "getsource", "getsourcelines", "getcomments"
                "signature", "getfullargspec", "__code__", "co_filename", "co_firstlineno",
                "__firstlineno__", "__globals__", "help", "__closure__", "getmembers"}  # fmt: skip
 #: Names of functions that are called to change something for all that follows.
-_SETTER = re.compile(r"(un)?register|set_|set[A-Z]|seterr|install|enable_|disable_|field_size_limit|use$|add_type")
+_SETTER = re.compile(
+    r"(un)?register|set_|set[A-Z]|seterr|install|enable_|disable_|field_size_limit|use$|add_type"
+)
 #: Those whose changes are seen by looking.
 _WATCHED_SETTERS = {"set_printoptions", "set_option", "reset_option", "set_state", "seterr",
                     "set_cmap", "use"}  # fmt: skip
@@ -250,14 +252,15 @@ def _look_at(chain: Chain, scope: Mapping[str, Any], notes: _Notes) -> None:
     if reached is not None and reached.name.partition(".")[0] in _COMPILED:
         notes.compiled_reads |= any(word.startswith(_READS) for word in words)
     notes.reads_place |= not _PLACE_WORDS.isdisjoint(chain.parts)
-    if clock := _CLOCK_WORDS.intersection(words):
-        if chain.is_called or chain.imported or reached is None or reached.through_module:
-            notes.because(f"it reads the clock ({_told(chain)})" if clock else "")
+    is_direct = chain.is_called or chain.imported or reached is None or reached.through_module
+    if is_direct and _CLOCK_WORDS.intersection(words):
+        notes.because(f"it reads the clock ({_told(chain)})")
     if "__dict__" in words and reached is not None and reached.through_module:
         notes.because(f"it looks inside a module ({_told(chain)})", process=True)
-    if _FILE_WORDS.intersection(words) and (reached is None or reached.thing is _MISSING):
-        if chain.is_called or chain.no_arguments or chain.parts[0] == "":
-            notes.because(f"it asks about files ({_told(chain)})")
+    is_unknown = reached is None or reached.thing is _MISSING
+    is_method = chain.is_called or not chain.parts[0]
+    if is_unknown and is_method and _FILE_WORDS.intersection(words):
+        notes.because(f"it asks about files ({_told(chain)})")
     if reached is None:
         return
     name, whole = reached.name, ".".join((reached.name, *reached.rest))
@@ -274,7 +277,13 @@ def _look_at(chain: Chain, scope: Mapping[str, Any], notes: _Notes) -> None:
         notes.because(f"it asks about this machine ({name})")
     elif name in _FRAMES or whole in _FRAMES:
         notes.because(f"it looks inside the interpreter ({whole})", process=True)
-    elif name.rpartition(".")[2] in _FILE_WORDS and top in ("os", "posix", "posixpath", "genericpath", "pathlib"):
+    elif name.rpartition(".")[2] in _FILE_WORDS and top in (
+        "os",
+        "posix",
+        "posixpath",
+        "genericpath",
+        "pathlib",
+    ):
         notes.because(f"it asks about files ({_told(chain)})")
     elif any(name == one or name.startswith(f"{one}.") for one in _BEYOND) and reached.rest + words:
         notes.because(f"it uses {_told(chain)}", process=True)
@@ -284,7 +293,7 @@ def _look_at(chain: Chain, scope: Mapping[str, Any], notes: _Notes) -> None:
 
 
 def _public(chain: Chain, name: str) -> str:
-    """numpy names its functions by the file they are in; `seed` is a method of a hidden object."""
+    """Numpy names its functions by the file they are in; `seed` is a method of a hidden object."""
     last = chain.parts[-1]
     if name.startswith("numpy.random"):
         return f"numpy.random.{last}"

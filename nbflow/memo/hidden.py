@@ -15,7 +15,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
-from typing import Any
+from typing import Any, Self
 
 from nbflow.results.fingerprint import fingerprint
 
@@ -167,7 +167,7 @@ def _numpy_random() -> Any:
 def _set_numpy_random(state: Any) -> None:
     import numpy as np
 
-    np.random.set_state(state)
+    np.random.set_state(state)  # noqa: NPY002  (it is the state of the legacy functions)
 
 
 _GENERATORS: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
@@ -213,7 +213,7 @@ class Seeding:
         self.seeded: set[str] = set()
         self._undo: list[tuple[Any, Any]] = []
 
-    def __enter__(self) -> Seeding:
+    def __enter__(self) -> Self:
         self._watch("random", random)
         module = sys.modules.get("numpy.random")
         if module is not None:

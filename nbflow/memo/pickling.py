@@ -7,7 +7,6 @@ views, and variables that closures share stay shared.
 
 from __future__ import annotations
 
-import datetime
 import decimal
 import functools
 import io
@@ -23,6 +22,7 @@ from typing import Any
 import cloudpickle
 
 from nbflow.errors import Unstorable
+from nbflow.memo.aliases import memory_root
 
 _ALIGNMENT_BYTES = 64
 _CELL_FILE = "<nbflow cell>"
@@ -124,7 +124,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _nan(self, value: float) -> Any:
         """`x in [x]` goes by identity, and `x is np.nan` is asked: NaN stays the same object."""
-        if value is math.nan:
+        if value is math.nan:  # noqa: PLW0177  (this very object is meant)
             return ("nan", "math")
         if value is getattr(sys.modules.get("numpy"), "nan", None):
             return ("nan", "numpy")
@@ -143,7 +143,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif isinstance(value, type):
             module = sys.modules.get(value.__module__)
             if value.__module__ == "__main__" or "<locals>" in value.__qualname__ or module is None:
-                raise Unstorable(f"the class {value.__qualname__} would not be the same class again")
+                raise Unstorable(
+                    f"the class {value.__qualname__} would not be the same class again"
+                )
         elif kind.__module__ == "numpy":
             ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
             if kind is ndarray:
@@ -228,25 +230,6 @@ def _aligned(n_bytes: int) -> int:
     return -(-n_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
 
 
-def has_identity(value: Any) -> bool:
-    """Whether a value that cannot change may still be told from an equal one with `is`."""
-    if type(value) is int:
-        return not -6 < value < 257  # noqa: PLR2004  (of those CPython has one each)
-    return value is not None and type(value) in _TOLD_APART
-
-
-_TOLD_APART = {float, complex, str, bytes, tuple, frozenset, decimal.Decimal, datetime.date,
-               datetime.datetime, datetime.timedelta, range}  # fmt: skip
-
-
-def memory_root(array: Any) -> Any:
-    """The array that owns the memory of an array, or the last one that is known of."""
-    kind = sys.modules["numpy"].ndarray
-    while isinstance(array.base, kind):
-        array = array.base
-    return array
-
-
 def _lies_in_file(array: Any) -> bool:
     memmap = sys.modules["numpy"].memmap
     while array is not None:
@@ -319,9 +302,7 @@ def _read_only(array: Any) -> Any:
     return array
 
 
-def _new_view(
-    root: Any, offset: int, shape: Any, strides: Any, dtype: Any, writeable: bool
-) -> Any:
+def _new_view(root: Any, offset: int, shape: Any, strides: Any, dtype: Any, writeable: bool) -> Any:
     import numpy as np
 
     if root.dtype.hasobject or dtype.hasobject:

@@ -1,4 +1,4 @@
-"""What a cell does to the world outside Python while it runs, told by the interpreter's audit events.
+"""What a cell does to the world outside Python while it runs: the interpreter's audit events.
 
 Audit hooks cannot be taken away again: there is one, which does nothing while no cell is watched.
 """

@@ -105,7 +105,6 @@ class _CellRun:
                 task_cell.name,
                 cell.transformed,
                 cell.names,
-                cell.code,
                 cell.filename,
                 form="cell",
             ),

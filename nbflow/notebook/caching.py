@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -10,7 +11,7 @@ from IPython.core.error import UsageError
 from nbflow.analysis.source import source_diff
 from nbflow.console import duration
 from nbflow.memo.cells import cell_of
-from nbflow.memo.memory import NEEDS, Visit
+from nbflow.memo.visits import NEEDS, Visit
 from nbflow.notebook.parsing import names
 from nbflow.notebook.task_cells import TaskCell
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from nbflow.notebook.session import Session
 
 _KIB = 1024.0
-_LISTS = "notebook-"
+#: Begins the key of a list of task cells, see `restoring`, and the name it is listed by.
+LISTS, LIST = "notebook-", "(list of task cells)"
 
 
 def table(session: Session, name: str | None = None) -> Any:
@@ -28,7 +30,7 @@ def table(session: Session, name: str | None = None) -> Any:
     entries = session.watch().results.entries(task_name=name)
     rows: dict[str, dict[str, Any]] = {}
     for entry in entries:
-        if entry.key.startswith(_LISTS):
+        if entry.key.startswith(LISTS):
             continue
         row = rows.setdefault(
             entry.task_name,
@@ -61,25 +63,40 @@ def table(session: Session, name: str | None = None) -> Any:
 
 def forget(session: Session, name: str) -> str:
     """Forget what is kept of one task; tells how much that was."""
-    n, size_bytes = session.watch().results.forget(task_name=name)
-    if not n:
-        known = sorted(
-            {
-                entry.task_name
-                for entry in session.watch().results.entries()
-                if not entry.key.startswith(_LISTS)
-            }
-        )
+    known = _entries_by_task(session)
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        there = ", ".join(sorted(known)) or "none"
         raise UsageError(
-            f"nothing is kept of a task {name!r}; of these there is: {', '.join(known) or 'none'}"
+            f"nothing is kept of a task {name!r}{hint or f'; of these there is: {there}'}"
         )
-    return f"forgot {n} entries of {name!r} ({size_text(size_bytes)})"
+    _, size_bytes = session.watch().results.forget(task_name=name)
+    return f"forgot {_entries(known[name])} of {name!r} ({size_text(size_bytes)})"
 
 
 def clear(session: Session) -> str:
-    """Forget all that is kept; tells how much that was."""
-    n, size_bytes = session.watch().results.forget(all=True)
-    return f"forgot {n} entries ({size_text(size_bytes)})"
+    """Forget all that is kept; tells how much that was.
+
+    The list of the notebook's cells stays: it is no result.
+    """
+    results, known = session.watch().results, _entries_by_task(session)
+    size_bytes = sum(results.forget(task_name=name)[1] for name in known)
+    return f"forgot {_entries(sum(known.values()))} ({size_text(size_bytes)})"
+
+
+def _entries_by_task(session: Session) -> dict[str, int]:
+    """How many outcomes are kept of each task."""
+    found: dict[str, int] = {}
+    for entry in session.watch().results.entries():
+        if not entry.key.startswith(LISTS):
+            is_outcome = not entry.key.endswith(NEEDS)
+            found[entry.task_name] = found.get(entry.task_name, 0) + is_outcome
+    return found
+
+
+def _entries(n: int) -> str:
+    return f"{n} {'entry' if n == 1 else 'entries'}"
 
 
 def why(session: Session, name: str) -> str:
@@ -88,9 +105,9 @@ def why(session: Session, name: str) -> str:
     if task_cell is None:
         known = ", ".join(session.task_cells) or "none yet"
         raise UsageError(f"there is no task cell {name!r} in this notebook; there are: {known}")
-    visit = look_up(session, task_cell)
     if task_cell.options.no_cache:
         return f"{name!r} is not cached: --no-cache"
+    visit = look_up(session, task_cell, form=forms(task_cell)[0])
     if reason := visit.reasons.against(forced=visit.forced):
         return f"{name!r} is not cached: {reason}"
     found = visit.find()
@@ -102,19 +119,28 @@ def why(session: Session, name: str) -> str:
     return _nearest(session, name, visit.parts)
 
 
-def look_up(session: Session, task_cell: TaskCell) -> Visit:
-    """A task cell as it would be looked up now, without running it."""
+def look_up(session: Session, task_cell: TaskCell, *, form: str = "") -> Visit:
+    """A task cell as it would be looked up now, without running it.
+
+    Args:
+        form: See `memo.cells.Cell`.
+    """
     cell, options = task_cell.cell, task_cell.options
     facts = cell_of(
         task_cell.name,
         cell.transformed,
         cell.names,
-        cell.code,
         cell.filename,
         inputs=names(options.inputs),
         outputs=names(options.outputs) or None,
+        form=form,
     )
     return session.memory.visit(facts, forced=options.cache, expiration_seconds=options.expires)
+
+
+def forms(task_cell: TaskCell) -> tuple[str, ...]:
+    """The kinds of run under which a cell's outcomes may be kept, the likeliest first."""
+    return ("",) if task_cell.line else ("cell", "")
 
 
 def _nearest(session: Session, name: str, parts: dict[str, str]) -> str:

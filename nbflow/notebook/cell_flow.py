@@ -195,20 +195,13 @@ class CellFlow:
             told = f"{_HEADING} {name}: not run, it needs {self._needs[name]}"
             self._show(lambda: print(told))  # noqa: T201  (the answer)
             return
-        cell, shown = self._cells[name], self._keepers[name].shown
-        state = self._states[name]
-        value = state.data if state.is_completed() else None
-        self.value = value
-        is_shown = any(kind == RESULT for kind, *_ in shown)
-        is_silent = value is None or is_shown or ends_with_semicolon(cell.cell.transformed)
-        if shown or not is_silent:
-            self._show(lambda: self._show_under_heading(name, shown, None if is_silent else value))
+        state, shown = self._states[name], self._keepers[name].shown
+        self.value = state.data if state.is_completed() else None
+        if ends_with_semicolon(self._cells[name].cell.transformed):
+            shown = [item for item in shown if item[0] != RESULT]
+        if shown:
+            self._show(lambda: self._show_under_heading(name, shown))
 
-    def _show_under_heading(self, name: str, shown: list[Any], value: Any) -> None:
-        shell = self._session.shell
+    def _show_under_heading(self, name: str, shown: list[Any]) -> None:
         print(f"{_HEADING} {name}")  # noqa: T201  (a heading)
-        show_again(shell, shown, None, has_last=False, as_display=True)
-        if value is not None:
-            data, metadata = shell.display_formatter.format(value)
-            if data:
-                shell.display_pub.publish(data, metadata)
+        show_again(self._session.shell, shown, None, has_last=False, as_display=True)

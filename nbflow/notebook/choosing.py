@@ -72,11 +72,11 @@ def replaced_by(graph: CellGraph, session: Session, parameters: Collection[str])
             writes.
     """
     found = []
-    read = {name for node in graph.nodes for name in graph.inputs(node.name)}
+    known = {*session.shell.user_ns, *_variables(graph)}
+    known.update(name for node in graph.nodes for name in graph.inputs(node.name))
     for name in parameters:
-        if name not in read and name not in _variables(graph):
-            if name not in session.shell.user_ns:
-                raise UsageError(f"-p {name}: no cell of this notebook reads {name}")
+        if name not in known:
+            raise UsageError(f"-p {name}: no cell of this notebook reads {name}")
     for node in graph.nodes:
         writes = {name for name in node.names.writes if not is_hidden(name)}
         if given := sorted(writes.intersection(parameters)):

@@ -1,4 +1,4 @@
-"""Tab completion on the first line of `%%task` and `%%flow` cells."""
+"""Tab completion on the lines of nbflow's magics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbflow.notebook.parsing import options_of
 if TYPE_CHECKING:
     from nbflow.notebook.session import Session
 
-_MAGIC_LINE = re.compile(r"^%%?(task|flow|nbflow)\s")
+_MAGIC_LINE = re.compile(r"^(%%task|%%flow|%task|%flow|%nbflow)\s")
 
 
 def complete(session: Session) -> Callable[..., Any]:
@@ -27,7 +27,8 @@ def complete(session: Session) -> Callable[..., Any]:
     def matcher(context: CompletionContext) -> Any:
         line = context.full_text.split("\n")[context.cursor_line]
         found = _MAGIC_LINE.match(line)
-        if found is None or context.cursor_line != 0:
+        is_first = context.cursor_line == 0
+        if found is None or (found[1].startswith("%%") and not is_first):
             return {"completions": []}
         before = line[: context.cursor_position]
         word = re.split(r"[\s,=]", before)[-1]
@@ -44,19 +45,57 @@ def complete(session: Session) -> Callable[..., Any]:
 
 def _offers(session: Session, magic: str, before: str) -> Iterable[str]:
     option = _open_option(before)
+    cells = list(session.task_cells)
     if option == "--after":
-        return list(session.task_cells)
+        return cells
     if option in ("--inputs", "--outputs"):
-        hidden = session.shell.user_ns_hidden
-        return [n for n in session.shell.user_ns if n not in hidden and not n.startswith("_")]
-    if magic == "nbflow":
-        options = options_of(session.shell.find_line_magic(magic))
-        if len(before.split()) + before.endswith(" ") > 2:
-            store = session.watch().store
-            store.flush()
-            return [*{run.name: None for run in store.runs(limit=50)}, *options]
-        return ["runs", "logs", "tasks", "cancel", "pause", "resume", *options]
-    return [*options_of(session.shell.find_cell_magic(magic)), *session.task_cells]
+        return _names(session)
+    words = before.split()
+    typed = words[1:] if before.endswith(" ") else words[1:-1]  # before the word at the cursor
+    if magic == "%nbflow":
+        return _offers_of_nbflow(session, typed)
+    if magic == "%flow":
+        return _offers_of_flow(session, typed, option)
+    return [*options_of(session.shell.find_cell_magic(magic.lstrip("%"))), *cells]
+
+
+def _offers_of_flow(session: Session, typed: list[str], option: str | None) -> list[str]:
+    if option in ("-p", "--parameter"):
+        return [f"{name}=" for name in _names(session)]
+    what = next((word for word in typed if not word.startswith("-")), None)
+    if what is None:
+        return _choices(session.magics.notebook_flow)
+    if what != "run":
+        return []
+    variables = [name for one in session.task_cells.values() for name in one.cell.names.writes]
+    options = options_of(session.magics.notebook_flow)
+    return list(dict.fromkeys([*session.task_cells, *variables, *options]))
+
+
+def _offers_of_nbflow(session: Session, typed: list[str]) -> list[str]:
+    options = options_of(session.magics.nbflow)
+    if not typed:
+        return [*_choices(session.magics.nbflow), *options]
+    cells = list(session.task_cells)
+    if typed[0] == "cache":
+        if len(typed) == 1:
+            return ["clear", "rm", "why", *cells]
+        return cells if typed[1] in ("rm", "why") and len(typed) == 2 else []
+    if typed[0] == "tasks":
+        return cells
+    store = session.watch().store
+    store.flush()
+    return [*{run.name: None for run in store.runs(limit=50)}, *options]
+
+
+def _choices(magic: Any) -> list[str]:
+    """What may stand first on a magic's line."""
+    return [str(one) for action in magic.parser._actions for one in action.choices or ()]
+
+
+def _names(session: Session) -> list[str]:
+    hidden = session.shell.user_ns_hidden
+    return [n for n in session.shell.user_ns if n not in hidden and not n.startswith("_")]
 
 
 def _open_option(before: str) -> str | None:
@@ -66,4 +105,4 @@ def _open_option(before: str) -> str | None:
     if "," in (words[-1] if words else "") and not before.endswith(" "):
         typed = words[:-1]
     last = typed[-1] if typed else ""
-    return last if last.startswith("--") else None
+    return last if last.startswith("-") else None

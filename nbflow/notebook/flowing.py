@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from nbflow.errors import NbflowError
+from nbflow.notebook.choosing import Choice
 from nbflow.notebook.drawing import GraphView
 from nbflow.notebook.export import export
 from nbflow.notebook.export_cells import ExportCell, task_cell
-from nbflow.notebook.choosing import Choice
 from nbflow.notebook.restoring import restore
 
 if TYPE_CHECKING:

@@ -41,6 +41,10 @@ class Freshness:
         self._ran[cell.name] = Ran(source_digest(cell.cell.transformed), next(self._numbers))
         self._inputs[cell.name] = inputs_in(parts if parts is not None else _parts_of(cell))
 
+    def has_run(self, name: str) -> bool:
+        """Whether a cell's values are there, up to date or not."""
+        return name in self._ran
+
     def replaced(self, name: str) -> None:
         """What a cell gives was given by the user instead."""
         self._replaced.add(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -98,16 +97,32 @@ class NbflowMagics(Magics):
         choices=["show", "run", "stale", "restore", "export"],
         help="What to do; default: show the graph of the task cells.",
     )
-    @argument("targets", nargs="*", help="For run: task cells or variables; default: all. "
-              "For export: the path of the file.")
-    @argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE",
-              help="For run: a value for a variable.")
-    @argument("--downstream", action="store_true",
-              help="For run: the targets and what depends on them, not what they need.")
+    @argument(
+        "targets",
+        nargs="*",
+        help="For run: task cells or variables; default: all. For export: the path of the file.",
+    )
+    @argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="For run: a value for a variable.",
+    )
+    @argument(
+        "--downstream",
+        action="store_true",
+        help="For run: the targets and what depends on them, not what they need.",
+    )
     @argument("--force", action="store_true", help="For run: also what is up to date or kept.")
     @argument("--jobs", type=count, default=0, metavar="N", help="For run: how many at once.")
-    @argument("--background", "-b", action="store_true",
-              help="For run: in a thread; gives a future at once.")
+    @argument(
+        "--background",
+        "-b",
+        action="store_true",
+        help="For run: in a thread; gives a future at once.",
+    )
     def notebook_flow(self, line: str) -> None:
         """Show, run, restore or export the flow that the notebook's task cells form."""
 

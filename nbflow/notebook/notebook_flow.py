@@ -31,11 +31,14 @@ class NotebookFlow:
 
     Attributes:
         pending: What runs in the background, and perhaps some that has ended.
+        earlier: What is noted of the notebook's earlier kernels, once it has been looked for; see
+            `restoring`.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.pending: list[BackgroundRun] = []
+        self.earlier: dict[str, list[Any]] | None = None
 
     @property
     def is_busy(self) -> bool:

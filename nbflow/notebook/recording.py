@@ -52,7 +52,7 @@ class Recorder:
         display_id = (transient or {}).get("display_id")
         item = (DISPLAY, dict(data), dict(metadata or {}))
         if update:
-            place = self._ids.get(display_id)
+            place = self._ids.get(str(display_id))
             if place is None or place >= len(self.shown):
                 self.reasons["it updates a display of another cell"] = None
             else:
@@ -60,7 +60,7 @@ class Recorder:
             return
         self._begin()
         if display_id is not None:
-            self._ids[display_id] = len(self.shown)
+            self._ids[str(display_id)] = len(self.shown)
         self.shown.append(item)
 
     def result(self, data: Any, metadata: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.console import duration
 from nbflow.memo.cells import Cell
-from nbflow.memo.memory import Remembered, Visit
+from nbflow.memo.visits import Remembered, Visit
 from nbflow.model.states import State
 from nbflow.notebook.obtaining import Obtained
 from nbflow.notebook.recording import RESULT, Recorder, recording, show_again
@@ -82,14 +82,16 @@ class CellKeeper:
         self.visit = self.open()
         if not self._reason and not self._session.has_own_streams():
             self._reason = "sys.stdout or sys.stderr is not the notebook's own"
-        found = None if self._reason else self.visit.find()
-        if found is None:
+        if self._reason:
             return None
         try:
             with recording(holds=True):  # what an imported module prints is in `shown` already
-                last = self.visit.restore(found)
+                found = self.visit.find()
+                last = self.visit.restore(found) if found is not None else None
         except Exception as error:  # a module that is gone: run it
             self.visit.reasons.bars[f"it could not be put back: {error}"] = None
+            return None
+        if found is None:
             return None
         outcome = found.outcome
         self.obtained.changed = outcome.changed
@@ -110,7 +112,10 @@ class CellKeeper:
         """Around the cell's code."""
         began = time.perf_counter()
         try:
-            with self.visit.watched(skipped=bool(self._reason)), recording(holds=self._holds) as recorder:
+            with (
+                self.visit.watched(skipped=bool(self._reason)),
+                recording(holds=self._holds) as recorder,
+            ):
                 self._recorder = recorder
                 self.shown = recorder.shown
                 yield

@@ -80,7 +80,6 @@ def spec_of(
         task_cell.name,
         cell.transformed,
         cell.names,
-        cell.code,
         cell.filename,
         inputs=names(args.inputs),
         outputs=outputs,

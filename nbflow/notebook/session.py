@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any
 
 from nbflow import wiring
+from nbflow.analysis.effects import is_definitions_only
+from nbflow.analysis.names import cell_names
 from nbflow.console import console_line, level_of_state, told_of_state
 from nbflow.errors import NbflowError
+from nbflow.memo.memory import CellMemory
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.runs import Run, RunKind
 from nbflow.model.specs import Spec
 from nbflow.model.states import FINAL_TYPES, State
-from nbflow.analysis.effects import is_definitions_only
-from nbflow.analysis.names import cell_names
-from nbflow.memo.memory import CellMemory
 from nbflow.notebook import restoring, running
 from nbflow.notebook.autotask import Autotask, inside
 from nbflow.notebook.cells import CellCode
@@ -27,8 +27,8 @@ from nbflow.notebook.completion import complete
 from nbflow.notebook.freshness import Freshness
 from nbflow.notebook.magics import NbflowMagics
 from nbflow.notebook.notebook_flow import NotebookFlow
-from nbflow.notebook.output import OutputRouter, unwatched
 from nbflow.notebook.obtaining import Obtained
+from nbflow.notebook.output import OutputRouter, unwatched
 from nbflow.notebook.shells import injected_names, shell_probes
 from nbflow.notebook.status import StatusLine
 from nbflow.notebook.task_cells import TaskCell
@@ -186,7 +186,9 @@ class Session:
             error = getattr(result, "error_before_exec", None)
             told = f"{type(error).__name__}: {error}" if error is not None else ""
             self.obtained.append(
-                Obtained("failed", told) if told else Obtained("uncached", "there is nothing to run")
+                Obtained("failed", told)
+                if told
+                else Obtained("uncached", "there is nothing to run")
             )
 
     def _note_definitions(self, raw_cell: str) -> None:

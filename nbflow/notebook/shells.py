@@ -11,7 +11,7 @@ _HISTORY = re.compile(r"_\d+|_i+|_i\d+|_ih|_oh|_dh|In|Out|_exit_code")
 
 
 def injected_names(shell: Any) -> Callable[[str, Any], bool]:
-    """Tells names that IPython puts into the user's namespace, while they hold what it put there."""
+    """Tells names that IPython puts into the user's namespace, while they hold its values."""
     hidden = shell.user_ns_hidden
     absent = object()
 

@@ -107,7 +107,7 @@ def _without_padding(array: Any) -> bytes:
     import numpy as np
 
     if np.finfo(np.longdouble).nmant != 63:  # 80 bits in 16 bytes is what x86 has
-        return array.tobytes()
+        return bytes(array.tobytes())
     n_bytes = np.dtype("g").itemsize
     flat = np.ascontiguousarray(array).reshape(-1).view("u1").reshape(-1, n_bytes)
     return flat[:, :10].tobytes()
@@ -212,9 +212,10 @@ def _scalar(walk: Walk, scalar: Any) -> bytes:
 def _ufunc(walk: Walk, ufunc: Any) -> bytes:
     import numpy as np
 
-    if getattr(np, ufunc.__name__, None) is not ufunc:
-        raise Unfingerprintable(type_name(type(ufunc)), ufunc.__name__)
-    return walk.several(b"G", ["numpy", ufunc.__name__, version_of("numpy")])
+    name = str(ufunc.__name__)
+    if getattr(np, name, None) is not ufunc:
+        raise Unfingerprintable(type_name(type(ufunc)), name)
+    return walk.several(b"G", ["numpy", name, version_of("numpy")])
 
 
 def _dtype(walk: Walk, dtype: Any) -> bytes:

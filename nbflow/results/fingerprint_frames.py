@@ -104,7 +104,8 @@ def _bare(column: Any) -> Any:
     if isinstance(
         column, pd.arrays.DatetimeArray | pd.arrays.TimedeltaArray | pd.arrays.PeriodArray
     ):
-        return column.asi8
+        bare: Any = column
+        return bare.asi8
     return None
 
 

@@ -64,7 +64,7 @@ def encode_object(walk: Walk, value: Any) -> bytes:
 
     Python itself refuses objects of C types that could hide state from the default way.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if walk.counts_hidden and (reason := _hides(kind)):
         raise Unfingerprintable(type_name(kind), reason)
     reduce = copyreg.dispatch_table.get(kind)

@@ -229,8 +229,8 @@ class NotebookWalk(Walk):
                 raise Unfingerprintable(type_name(type(value)), "shared by an item of a set")
             return b"%" + str(self._in_set[key]).encode() + b"\0"
         if issubclass(kind, _DEFINITIONS):
-            name = getattr(value, "__name__", None)
-            is_named = isinstance(name, str) and name != self._name
+            name = str(getattr(value, "__name__", ""))
+            is_named = bool(name) and name != self._name
             if is_named and self._namespace.get(name) is value and not is_library(value):
                 self.wanted.add(name)
                 self._refer(name)

@@ -14,13 +14,27 @@ class Notebook(Kernel):
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        super().__init__(folder / "home", NBFLOW_NOTEBOOK=str(folder / "a.ipynb"), **environment)
+        super().__init__(folder / "home", **environment)
         try:
-            loaded = self.run(f"import os\nos.chdir({str(folder)!r})\n%load_ext nbflow\n")
-            assert loaded.error is None, loaded.error
+            self.load(folder)
         except BaseException:
             self.close()
             raise
+
+    def load(self, folder: Path) -> None:
+        """Make it the notebook of this folder: without names, nbflow loaded anew."""
+        begun = self.run(
+            "import sys\n"
+            "if 'nbflow' in sys.modules: get_ipython().run_line_magic('unload_ext', 'nbflow')\n"
+            "%reset -f\n"
+            "import os\n"
+            f"os.environ['NBFLOW_HOME'] = {str(folder / 'home')!r}\n"
+            f"os.environ['NBFLOW_NOTEBOOK'] = {str(folder / 'a.ipynb')!r}\n"
+            f"os.chdir({str(folder)!r})\n"
+            "%load_ext nbflow\n"
+            "import threading\n"
+        )
+        assert begun.error is None, begun.error
 
     def send_cell(self, cell_id: str, code: str) -> str:
         """As `send`, from the cell of the notebook that has this id."""
@@ -41,3 +55,10 @@ class Notebook(Kernel):
     def cell(self, cell_id: str, code: str) -> CellResult:
         """Run a cell of the notebook, or run it again with other code."""
         return self.wait(self.send_cell(cell_id, code))
+
+    def cells(self, **cells: str) -> None:
+        """Run cells, named by their ids, of which none may fail."""
+        for cell_id, code in cells.items():
+            ended = self.cell(cell_id, code)
+            assert ended.error is None, ended.error
+            assert "UsageError" not in ended.text(), ended.text()

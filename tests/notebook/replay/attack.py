@@ -14,12 +14,18 @@ _DEFINES = "only defines names"
 _CHANGED = "the run after a change outside"
 
 
-def attack(pattern: Pattern, template: Template, folder: Path) -> list[str]:
-    """Everything that went wrong, in words."""
+def attack(
+    pattern: Pattern, template: Template, folder: Path, *, thorough: bool = False
+) -> list[str]:
+    """Everything that went wrong, in words.
+
+    Args:
+        thorough: Run it again after the edit, and again when the edit was undone.
+    """
     plain = Place(pattern, template, folder / "plain")
     tasks = Place(pattern, template, folder / "tasks", home=template.new_home(folder / "home"))
     wrong: list[str] = []
-    for step, cells, must in _steps(pattern):
+    for step, cells, must in _steps(pattern, thorough):
         if step == _CHANGED:
             plain.change()
             tasks.change()
@@ -32,17 +38,19 @@ def attack(pattern: Pattern, template: Template, folder: Path) -> list[str]:
     return wrong
 
 
-def _steps(pattern: Pattern) -> Sequence[tuple[str, tuple[str, ...], tuple[int, ...]]]:
+def _steps(
+    pattern: Pattern, thorough: bool
+) -> Sequence[tuple[str, tuple[str, ...], tuple[int, ...]]]:
     """What is run, in words and cells, and which of these have to come from the cache."""
     steps: list[tuple[str, tuple[str, ...], tuple[int, ...]]] = [
         ("the first run", pattern.cells, ()),
         ("the second run", pattern.cells, pattern.cached),
     ]
     if pattern.edit is not None:
-        steps += [
-            ("the run after the edit", pattern.edited, pattern.kept),
-            ("the run after the edit was undone", pattern.cells, ()),
-        ]
+        steps.append(("the run after the edit", pattern.edited, pattern.kept))
+        if thorough:
+            steps.append(("the second run after the edit", pattern.edited, ()))
+            steps.append(("the run after the edit was undone", pattern.cells, ()))
     if pattern.then_files or pattern.then_environment:
         steps.append((_CHANGED, pattern.cells, ()))
     return steps

@@ -37,11 +37,13 @@ _HOLDERS = [
     ("attrs of a frame", "import pandas as pd\nh = pd.DataFrame()\nh.attrs['b'] = b",
      "h.attrs"),
     ("an exception", "h = ValueError(b)", "h.args"),
-    ("a traceback's frame", "def f(x):\n    1 / 0\ntry:\n    f(b)\nexcept Exception as e:\n    h = e",
+    ("a traceback's frame",
+     "def f(x):\n    1 / 0\ntry:\n    f(b)\nexcept Exception as e:\n    h = e",
      "h.__traceback__.tb_next.tb_frame.f_locals['x']"),
-    ("the contents of a cache", "import functools\n@functools.cache\ndef h(): return b\nh();", "h()"),
-    ("a cached property", "import functools\nclass H:\n    @functools.cached_property\n"
-     "    def p(self): return b\nh = H(); h.p;", "h.p"),
+    ("the contents of a cache",
+     "import functools\n@functools.cache\ndef h(): return b\nh();", "h()"),
+    ("a cached property", ("import functools\nclass H:\n    @functools.cached_property\n"
+     "    def p(self): return b\nh = H(); h.p;"), "h.p"),
     ("a module", "import json\njson.held = b", "json.held"),
     ("a local module's list", "import mod\nmod.state.append(b)", "mod.state"),
     ("a class of a library", "import collections\ncollections.UserDict.held = b",
@@ -57,8 +59,8 @@ _HOLDERS = [
     ("a keyword of a partial in a list", "import functools\nh = [functools.partial(dict, b=b)]",
      "h[0]()"),
     ("a property's getter", "class H:\n    p = property(lambda self, x=b: x)", "H().p"),
-    ("a class inside a function", "def make(x):\n    class L:\n        held = x\n    return L\n"
-     "H = make(b)", "H.held"),
+    ("a class inside a function", ("def make(x):\n    class L:\n        held = x\n    return L\n"
+     "H = make(b)"), "H.held"),
     ("a method of a library's object", "import io\nh = [io.StringIO().write, b.extend]",
      "h[1].__self__"),
     ("a key of a dict", "class K(list):\n    __hash__ = object.__hash__\nb = K(b)\nh = {b: 1}",
@@ -66,10 +68,10 @@ _HOLDERS = [
     ("a set", "class K(list):\n    __hash__ = object.__hash__\nb = K(b)\nh = {b}", "list(h)"),
     ("a weak reference", "import weakref\nclass K(list): pass\nb = K(b)\nh = weakref.ref(b)",
      "h()"),
-    ("a weak dictionary", "import weakref\nclass K(list): pass\nb = K(b)\n"
-     "h = weakref.WeakValueDictionary(b=b)", "dict(h)"),
-    ("an event of the shell", "get_ipython().events.register('post_run_cell', "
-     "lambda r, x=b: x.append('ran'))", "b"),
+    ("a weak dictionary", ("import weakref\nclass K(list): pass\nb = K(b)\n"
+     "h = weakref.WeakValueDictionary(b=b)"), "dict(h)"),
+    ("an event of the shell", ("get_ipython().events.register('post_run_cell', "
+     "lambda r, x=b: x.append('ran'))"), "b"),
     ("a name with two underscores", "__held = b", "__held"),
 ]  # fmt: skip
 _BUFFERS = [

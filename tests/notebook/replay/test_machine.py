@@ -170,7 +170,7 @@ def _attack(
 
 
 def test_no_difference_to_plain_runs(template: Template):
-    _attack(template, 12, 15, derandomize=True, phases=[Phase.generate])
+    _attack(template, 6, 15, derandomize=True, phases=[Phase.generate])
 
     assert Editing.obtained["cached"] > 0
 

@@ -78,21 +78,14 @@ def test_hits_do_not_depend_on_the_hashes_of_strings(
     assert not missed(run, pattern.cached), told(run)
 
 
-COLD = [
-    pattern
-    for pattern in PATTERNS
-    if any(word in pattern.id for word in ("import", "module", "figure", "rcParams", "frame"))
-]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("pattern", COLD)
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_runs_equal_plain_runs_where_nothing_is_imported_yet(
     pattern: Pattern, cold_template: Template, tmp_path: Path
 ):
     # numpy seeds itself when it is imported, each time otherwise
     pattern = replace(pattern, unlike=(*pattern.unlike, "hidden:np.random"))
 
-    wrong = attack(pattern, cold_template, tmp_path)
+    wrong = attack(pattern, cold_template, tmp_path, thorough=True)
 
     assert not wrong, "\n".join(wrong)
