@@ -15,7 +15,7 @@ from typing import Any
 from nbflow.results.fingerprint_code import is_library_module
 
 _ATOMS: tuple[type, ...] = (
-    int, float, complex, bool, str, bytes, type(None), range, CodeType, BuiltinFunctionType,
+    int, float, complex, bool, str, bytes, type(None), range, CodeType,
     type(...), type(NotImplemented),
 )  # fmt: skip
 #: The notebook itself, under its names, and nbflow.
@@ -80,6 +80,8 @@ def _next(values: list[Any], namespace: Mapping[str, Any]) -> list[Any]:
             following.append(getattr(value, "__dict__", None))
         elif isinstance(value, memoryview):
             following.append(value.obj)
+        elif not gc.is_tracked(value):  # such as numpy's iterators, which do not tell either
+            following += [getattr(value, name, None) for name in ("base", "__self__", "obj")]
         elif isinstance(value, type):
             following.extend(vars(value).values())
         else:

@@ -44,7 +44,8 @@ class Cell:
         """Names whose values may decide what it does, as far as the source tells."""
         names = self.names
         called = (*names.deferred, *names.immediate)
-        return {*names.reads, *called, *names.mutates, *names.deletes, *self.inputs}
+        mutates = set(names.mutates) - set(names.writes)  # unless it binds them first
+        return {*names.reads, *called, *mutates, *names.deletes, *self.inputs}
 
 
 def cell_of(
@@ -68,7 +69,7 @@ def cell_of(
         name=name,
         source=source,
         normal=normal_source(source),
-        code=compile(source, filename, "exec", flags=flags),
+        code=compile(source, filename, "exec", flags=flags, dont_inherit=True),
         filename=filename,
         names=names,
         effects=cell_effects(source),

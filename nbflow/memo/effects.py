@@ -12,7 +12,7 @@ import contextlib
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import CodeType, FunctionType, ModuleType
@@ -123,6 +123,7 @@ class _Notes:
 def code_effects(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> CodeEffects:
     """What the code of a cell and of the functions it reaches does beyond computing values."""
     notes = _Notes({})
+    sets_unknown, named = False, None
     for code in codes:
         scope = _scope(code, namespace)
         every = list(chains(code))
@@ -130,6 +131,12 @@ def code_effects(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> Cod
             _look_at(chain, scope, notes)
         _look_at_reflection(every, scope, notes)
         _look_at_constants(code, every, notes)
+        sets_unknown |= any(one.is_changed and one.parts[0] not in ("self", "cls") and (
+            one.is_local or not one.parts[0]) for one in every)  # fmt: skip
+        if named is None:
+            named = next(_named_libraries(every, scope), "")
+    if named and sets_unknown:  # `patch(np)`, where `patch` sets an attribute of what it is given
+        notes.because(f"it may set something of {named}", process=True)
     return CodeEffects(
         tuple(notes.reasons),
         notes.changes_process,
@@ -310,7 +317,7 @@ def _look_at_changes(chain: Chain, reached: _Reached, top: str, notes: _Notes) -
         and not _is_of_user(reached.thing)
     ):
         notes.because(f"it calls {_told(chain)}, which changes a library", process=True)
-    elif chain.is_changed and is_of_library:
+    elif chain.is_changed and (is_of_library or _leads_to_library(reached)):
         notes.because(f"it sets {_told(chain)}", process=True)
     elif (
         chain.is_discarded
@@ -320,6 +327,16 @@ def _look_at_changes(chain: Chain, reached: _Reached, top: str, notes: _Notes) -
         and not _is_of_user(reached.thing)
     ):
         notes.because(f"it calls {_told(chain)} for its effect", process=True)
+
+
+def _leads_to_library(reached: _Reached) -> bool:
+    """`holder.m.x = 1`, where `holder.m` is a module."""
+    thing = reached.thing
+    for part in reached.rest:
+        thing = inspect.getattr_static(thing, part, _MISSING)
+        if isinstance(thing, ModuleType) or _is_of_library(thing):
+            return True
+    return False
 
 
 def _is_module_state(reached: _Reached) -> bool:
@@ -370,6 +387,12 @@ def _look_at_reflection(every: list[Chain], scope: Mapping[str, Any], notes: _No
     roots = {chain.parts[0] for chain in every if len(chain.parts) == 1}
     if not roots & {"setattr", "delattr", "getattr", "vars"}:
         return
+    if named := next(_named_libraries(every, scope), ""):
+        notes.because(f"it reaches into {named} by name", process=True)
+
+
+def _named_libraries(every: list[Chain], scope: Mapping[str, Any]) -> Iterator[str]:
+    """Modules and library classes that code gives to something, rather than calls."""
     for chain in every:
         reached = _reach(chain, scope)
         if reached is None or reached.rest or chain.is_called:
@@ -379,8 +402,7 @@ def _look_at_reflection(every: list[Chain], scope: Mapping[str, Any], notes: _No
             and reached.thing.__module__ != "builtins"
             and _is_of_library(reached.thing)
         ):
-            notes.because(f"it reaches into {_told(chain)} by name", process=True)
-            return
+            yield _told(chain)
 
 
 def _look_at_constants(code: CodeType, every: list[Chain], notes: _Notes) -> None:

@@ -121,8 +121,8 @@ class Visit:
         wanted |= cell.mentioned & users
         # Also names that shadow a builtin, which the source alone does not tell.
         wanted |= {chain.parts[0] for chain in chains(cell.code)} & users
-        if cell.names.mutates:
-            wanted |= self._sharing(cell.names.mutates, users - wanted) - {"Out"}
+        if mutated := cell.reads.intersection(cell.names.mutates):
+            wanted |= self._sharing(mutated, users - wanted) - {"Out"}
         reading = self._reading = read_names(sorted(wanted), namespace)
         for name, refused in reading.refused.items():
             if name in wanted and name not in cell.reads:

@@ -69,7 +69,7 @@ class Autotask:
         source = "".join(linecache.getlines(cell_name))
         began = time.perf_counter()
         try:
-            code = cell_code(source, source, cell_name)
+            code = cell_code(source, source, cell_name, self._shell.compile.flags)
             effects = cell_effects(source)
         except SyntaxError:  # the text of the cell is not to be had
             return await plainly()

@@ -49,11 +49,14 @@ def compile_cell(shell: Any, source: str, magic_line: str) -> CellCode:
     transformed = f"# {magic_line.strip()}\n" + shell.transform_cell(source)
     # Registers the text with linecache, so that tracebacks show it as `Cell In[n]`.
     filename = shell.compile.cache(transformed, shell.execution_count - 1)
-    return cell_code(source, transformed, filename)
+    return cell_code(source, transformed, filename, shell.compile.flags)
 
 
-def cell_code(source: str, transformed: str, filename: str) -> CellCode:
+def cell_code(source: str, transformed: str, filename: str, flags: int = 0) -> CellCode:
     """The code of a cell whose text linecache knows as `filename`.
+
+    Args:
+        flags: Of the compiler: what the notebook has imported from `__future__`.
 
     Raises:
         SyntaxError: It is not Python.
@@ -63,7 +66,8 @@ def cell_code(source: str, transformed: str, filename: str) -> CellCode:
     if tree.body and isinstance(last := tree.body[-1], ast.Expr):
         assignment = ast.Assign([ast.Name(_LAST, ast.Store())], last.value)
         tree.body[-1] = ast.fix_missing_locations(ast.copy_location(assignment, last))
-    code = compile(tree, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(tree, filename, "exec", flags=flags, dont_inherit=True)
     is_async = bool(code.co_flags & inspect.CO_COROUTINE)
     return CellCode(source, transformed, filename, names, code, is_async, result_name(transformed))
 

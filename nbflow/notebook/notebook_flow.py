@@ -126,18 +126,16 @@ class NotebookFlow:
 
     def _wait(self, reads: set[str], writes: set[str]) -> None:
         self.pending = [one for one in self.pending if not one.done()]
-        if self._draws(reads):
+        namespace = self._session.shell.user_ns
+        modules = {name for name in reads if isinstance(namespace.get(name), ModuleType)}
+        reads, writes = reads - modules, writes - modules
+        if any(graphing.is_drawing_module(namespace[name]) for name in modules):
             writes = {*writes, graphing.FIGURES}
         for background in self.pending:
             while (found := background.conflict(reads, writes)) is not None:
                 name, does = found
                 print(f"waiting for {name!r}, which runs in the background and {_told(does)}")  # noqa: T201
                 background.wait_for(name)
-
-    def _draws(self, reads: set[str]) -> bool:
-        """Whether one of the names is of a module that draws figures."""
-        found = (self._session.shell.user_ns.get(name) for name in reads)
-        return any(isinstance(one, ModuleType) and graphing.is_drawing_module(one) for one in found)
 
     def _start(self, graph: CellGraph, cells: list[TaskCell], choice: Choice) -> BackgroundRun:
         self.pending = [one for one in self.pending if not one.done()]

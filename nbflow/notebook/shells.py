@@ -36,7 +36,7 @@ def shell_probes(shell: Any) -> dict[str, Callable[[], object]]:
             plain.float_format,
             plain.max_width,
             plain.max_seq_length,
-            [(kind, len(one.type_printers)) for kind, one in sorted(formatter.formatters.items())],
+            [(kind, _n_printers(one)) for kind, one in sorted(formatter.formatters.items())],
         )
 
     def figures() -> object:
@@ -47,3 +47,13 @@ def shell_probes(shell: Any) -> dict[str, Callable[[], object]]:
         return sorted(config.figure_formats), config.print_figure_kwargs, config.close_figures
 
     return {"how results are displayed": display, "how figures are displayed": figures}
+
+
+def _n_printers(formatter: Any) -> int:
+    """How many types have a printer of their own.
+
+    Those of types not yet loaded move from one table to the other when they are first used, and
+    numpy's floats, which follow `float_format`, come when they are loaded.
+    """
+    printers = {*formatter.type_printers, *formatter.deferred_printers}
+    return len(printers) - sum(getattr(kind, "__module__", "") == "numpy" for kind in printers)

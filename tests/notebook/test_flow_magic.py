@@ -129,7 +129,9 @@ def test_targets_are_cells_or_variables(notebook: Notebook, line: str, ran: list
 
 
 def test_a_variable_names_the_cell_that_gives_its_last_value(notebook: Notebook):
-    notebook.cells(first="%%task one\nx = 1\nx", again="%%task two\nx = x + 1\nx", last="%%task z\ny=3")
+    notebook.cells(
+        first="%%task one\nx = 1\nx", again="%%task two\nx = x + 1\nx", last="%%task z\ny=3"
+    )
 
     assert headings(notebook.run("%flow run x --force")) == ["one", "two"]
 
@@ -318,7 +320,9 @@ def test_cells_that_draw_run_on_the_main_thread_one_after_the_other(notebook: No
 
 
 def test_a_failed_drawing_does_not_stop_the_next(notebook: Notebook):
-    notebook.cells(plain="import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\nbad=0")
+    notebook.cells(
+        plain="import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\nbad=0"
+    )
     notebook.cells(
         one="%%task one --no-cache\n1 / (1 - bad); plt.close()",
         two="%%task two --no-cache\nplt.close(); drawn = bad",
@@ -392,7 +396,9 @@ def test_flow_shows_the_graph_with_states(notebook: Notebook):
 
 def test_flow_export_writes_a_file_that_runs(notebook: Notebook, tmp_path: Path):
     notebook.cells(plain="def twice(x):\n    return 2 * x", **ORDERS)
-    notebook.cells(last="%%task last --retries 2 --tags a,b\ndoubled = twice(total)\nprint(doubled)")
+    notebook.cells(
+        last="%%task last --retries 2 --tags a,b\ndoubled = twice(total)\nprint(doubled)"
+    )
 
     told = notebook.run("%flow export exported.py")
 
