@@ -114,7 +114,9 @@ def run_notebook(
         context = running("run_notebook()")
         began(context.run.id)
         environment = child_environment(
-            home=str(wiring.current().store.folder), parent_run=context.run.id
+            home=str(wiring.current().store.folder),
+            parent_run=context.run.id,
+            notebook=str(path.resolve()),
         )
         runner.run(environment)
         return target

@@ -34,7 +34,7 @@ class Chain:
             ("datetime", "datetime", "now").
         imported: Whether the first part is a module that this code imports.
         is_local: Whether the first part is a variable of a function.
-        is_called: Whether it is called at once.
+        is_called: Whether it begins an expression that is called.
         no_arguments: Called, with none.
         is_discarded: Begins an expression that is called and whose value is thrown away.
         is_changed: An attribute or item of it is set or deleted.
@@ -58,7 +58,6 @@ class _Found:
     place: tuple[int | None, int | None]
     imported: bool
     is_local: bool
-    is_called: bool = False
     no_arguments: bool = False
     is_set: bool = False
     marks: set[str] = field(default_factory=set)
@@ -70,6 +69,7 @@ def chains(code: CodeType) -> Iterator[Chain]:
     aliases: dict[str, tuple[str, ...]] = {}
     thrown: set[tuple[int | None, int | None]] = set()
     changed: set[tuple[int | None, int | None]] = set()
+    called: set[tuple[int | None, int | None]] = set()
     current: _Found | None = None
     module: tuple[str, ...] | None = None  # what an import statement has put on the stack
     member: tuple[str, ...] | None = None
@@ -93,9 +93,9 @@ def chains(code: CodeType) -> Iterator[Chain]:
             module, member = (module if is_from else None), None
         elif name == "POP_TOP":
             if before is not None and before.opname.startswith("CALL"):
-                called = before.positions
-                if called is not None:
-                    thrown.add((called.lineno, called.col_offset))
+                where = before.positions
+                if where is not None:
+                    thrown.add((where.lineno, where.col_offset))
             elif is_from:
                 module = None
         elif name in {"STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE"}:
@@ -113,12 +113,17 @@ def chains(code: CodeType) -> Iterator[Chain]:
                 current = _Found([""], place, False, True)
                 found.append(current)
             current.parts.append(str(step.argval))
-        elif name.startswith("CALL") and current is not None and before is not None:
-            if before.opname in _ROOTS | _STEPS:
-                current.is_called = True
-                current.no_arguments = step.arg == 0 and name in {"CALL", "CALL_FUNCTION"}
+        elif name.startswith("CALL"):
+            # A call begins where what is called begins.
+            called.add(place)
+            is_direct = before is not None and before.opname in _ROOTS | _STEPS
+            if current is not None and is_direct and current.place == place:
+                current.no_arguments = step.arg == 0
             current = None
-        elif name in {"STORE_ATTR", "DELETE_ATTR"} and current is not None:
+        elif name in {"STORE_ATTR", "DELETE_ATTR"}:
+            if current is None:
+                current = _Found(["", str(step.argval)], place, False, True)
+                found.append(current)
             current.is_set = True
             current = None
         else:
@@ -129,7 +134,7 @@ def chains(code: CodeType) -> Iterator[Chain]:
             tuple(one.parts),
             one.imported,
             one.is_local,
-            one.is_called,
+            one.place in called and one.place != (None, None),
             one.no_arguments,
             one.place in thrown and one.place != (None, None),
             one.is_set or (one.place in changed and one.place != (None, None)),

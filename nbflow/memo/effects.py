@@ -131,7 +131,7 @@ def code_effects(codes: Iterable[CodeType], namespace: Mapping[str, Any]) -> Cod
             _look_at(chain, scope, notes)
         _look_at_reflection(every, scope, notes)
         _look_at_constants(code, every, notes)
-        sets_unknown |= any(one.is_changed and one.parts[0] not in ("self", "cls") and (
+        sets_unknown |= any(one.is_changed and one.parts[0] != "self" and (
             one.is_local or not one.parts[0]) for one in every)  # fmt: skip
         if named is None:
             named = next(_named_libraries(every, scope), "")
@@ -384,8 +384,8 @@ def opens_only_named(source: str, namespace: Mapping[str, Any]) -> bool:
 
 def _look_at_reflection(every: list[Chain], scope: Mapping[str, Any], notes: _Notes) -> None:
     """`setattr(np, "mean", f)`: told apart from harmless uses by a module in plain sight."""
-    roots = {chain.parts[0] for chain in every if len(chain.parts) == 1}
-    if not roots & {"setattr", "delattr", "getattr", "vars"}:
+    last = {chain.parts[-1] for chain in every}
+    if not last & {"setattr", "delattr", "getattr", "vars", "__setattr__", "__delattr__"}:
         return
     if named := next(_named_libraries(every, scope), ""):
         notes.because(f"it reaches into {named} by name", process=True)

@@ -116,10 +116,7 @@ _PROBES: dict[str, Callable[[], object]] = {
     "the decimal context": decimal.getcontext,
     "the locale": _locale,
     "the logging set-up": _logging,
-    "hooks of the interpreter": lambda: (
-        sys.excepthook.__module__,
-        sys.getrecursionlimit(),
-    ),
+    "the recursion limit": sys.getrecursionlimit,
 }
 #: Settings of libraries, which concern cells that use these libraries.
 _OF_NUMPY = frozenset({"numpy's options"})

@@ -285,6 +285,7 @@ def serializer_for(
         if after is not None
         else frozenset(),
         cell.filename,
+        cell.code,
     )
 
 

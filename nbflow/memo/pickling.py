@@ -16,13 +16,14 @@ import mmap
 import pickle
 import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import cloudpickle
 
 from nbflow.errors import Unstorable
 from nbflow.memo.aliases import memory_root
+from nbflow.results.fingerprint import fingerprint
 
 _ALIGNMENT_BYTES = 64
 _CELL_FILE = "<nbflow cell>"
@@ -40,6 +41,7 @@ class CellSerializer:
         unplaced: Objects of the notebook that have no certain place, by id.
         roots: Ids of arrays that several arrays of the outcome are views of.
         filename: What the cell's code is called in tracebacks.
+        code: The cell's own code as it is now, with its present line numbers.
     """
 
     name = "cell"
@@ -52,7 +54,9 @@ class CellSerializer:
         unplaced: Mapping[int, Any],
         roots: frozenset[int],
         filename: str,
+        code: types.CodeType | None = None,
     ) -> None:
+        self.code = code
         self.namespace = namespace
         self.places = places
         self.nodes = nodes
@@ -208,7 +212,14 @@ class _Unpickler(pickle.Unpickler):
         return found
 
     def _new_function(self, code: bytes, *args: Any) -> types.FunctionType:
-        return _new_function(code, *args, filename=self._cell.filename)
+        cell = self._cell
+        made = _new_function(code, *args, filename=cell.filename)
+        if cell.code is not None and made.__code__.co_filename == cell.filename:
+            # A comment above it moves a function's lines, but is no reason to run the cell.
+            present = next(_same_codes(cell.code, made.__code__), None)
+            if present is not None:
+                made.__code__ = present
+        return made
 
 
 def _owned(buffers: Iterable[Any]) -> list[Any]:
@@ -274,6 +285,16 @@ def _fill_function(fn: types.FunctionType, state: dict[str, Any]) -> None:
     for cell, (kind, contents) in state["cells"]:
         if kind != _EMPTY:
             cell.cell_contents = contents
+
+
+def _same_codes(code: types.CodeType, wanted: types.CodeType) -> Iterator[types.CodeType]:
+    """Code inside `code` that does the same as `wanted`, whatever its line numbers."""
+    for one in code.co_consts:
+        if isinstance(one, types.CodeType):
+            same_name = one.co_qualname == wanted.co_qualname
+            if same_name and fingerprint(one) == fingerprint(wanted):
+                yield one
+            yield from _same_codes(one, wanted)
 
 
 def _new_cell() -> types.CellType:

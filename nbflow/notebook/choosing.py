@@ -101,7 +101,8 @@ def to_run(
     touched = set(graph.push(*given)) if given else set()
     is_all = choice.force or choice.downstream
     chosen = {name for name in wanted if is_all or name in stale or name in touched}
-    order = [name for name in graph.order() if name not in given]
+    needed = graph.pull(*wanted)
+    order = [name for name in needed if name not in given]
     sources = {
         name: {e.before for e in graph.edges if e.after == name and e.kind is EdgeKind.DATA}
         for name in order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 
-from nbflow.analysis.graph import CellGraph, Ran, stale
+from nbflow.analysis.graph import CellGraph, CycleError, Ran, stale
 from nbflow.analysis.source import source_digest
 from nbflow.model.states import State
 from nbflow.notebook.task_cells import TaskCell
@@ -67,7 +67,7 @@ class Freshness:
                 reasons[name] = told
         if inputs_now is not None:
             for name, reason in self._changed(graph, reasons, inputs_now).items():
-                for other in graph.push(name):
+                for other in _behind(graph, name):
                     reasons.setdefault(other, reason)
         return {node.name: reasons[node.name] for node in graph.nodes if node.name in reasons}
 
@@ -103,6 +103,13 @@ class Freshness:
                     found[node.name] = f"{name}, which {node.name} reads, has changed"
                     break
         return found
+
+
+def _behind(graph: CellGraph, name: str) -> Iterable[str]:
+    try:
+        return graph.push(name)
+    except CycleError:
+        return (name,)
 
 
 def inputs_in(parts: Mapping[str, str]) -> Inputs:

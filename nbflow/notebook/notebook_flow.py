@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from nbflow.analysis.graph import CellGraph
+from nbflow.analysis.graph import CellGraph, CycleError
 from nbflow.notebook import caching, choosing, graphing, running
 from nbflow.notebook.background import BackgroundRun, reject_cell
 from nbflow.notebook.cell_flow import CellFlow
@@ -122,7 +122,10 @@ class NotebookFlow:
         for name in given:
             session.freshness.replaced(name)
         graph = self.graph()  # what runs have shown of changes is known now
-        return graph, choosing.to_run(session, graph, choice, self.stale(graph), given)
+        try:
+            return graph, choosing.to_run(session, graph, choice, self.stale(graph), given)
+        except CycleError as error:
+            raise UsageError(str(error)) from None
 
     def _wait(self, reads: set[str], writes: set[str]) -> None:
         self.pending = [one for one in self.pending if not one.done()]

@@ -164,7 +164,8 @@ class CellKeeper:
 
     def _show_value(self, value: Any) -> None:
         """Have the value of the last expression shown with what the cell displayed."""
-        if self._returns_last and value is not None:
+        is_shown = any(item[0] == RESULT for item in self.shown)
+        if self._returns_last and value is not None and not is_shown:
             data, metadata = self._session.shell.display_formatter.format(value)
             if data:
                 self.shown = [*self.shown, (RESULT, data, metadata)]

@@ -83,6 +83,7 @@ def spec_of(
         cell.filename,
         inputs=names(args.inputs),
         outputs=outputs,
+        form="" if task_cell.line else "cell",
     )
     keeper = CellKeeper(
         session,

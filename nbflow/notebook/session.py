@@ -59,7 +59,7 @@ class Session:
         self.definitions: dict[str, None] = {}
         self._n_obtained = 0
         self._streams: tuple[Any, Any] | None = None
-        self._noted: list[tuple[str, str, str]] = []
+        self._noted: object = None
         self.freshness = Freshness()
         self.flow = NotebookFlow(self)
         self._autotask: Autotask | None = None
@@ -242,7 +242,8 @@ class Session:
         if cell.obtained is not None and cell.obtained.changed:
             cell.changes = cell.obtained.changed
         self.freshness.ended(cell, state)
-        noted = [(one.name, one.cell.source, one.option_line) for one in self.task_cells.values()]
+        cells = [(one.name, one.cell.source, one.option_line) for one in self.task_cells.values()]
+        noted = (tuple(self.definitions), cells)
         if noted != self._noted:
             self._noted = noted
             try:

@@ -1,4 +1,4 @@
-"""A notebook in a real kernel: cells with ids, as a front end sends them, and a folder of its own."""
+"""A notebook in a real kernel: its cells have ids, as a front end sends them."""
 
 from __future__ import annotations
 

@@ -134,11 +134,11 @@ def test_what_is_removed_is_not_found(notebook: Notebook):
 
     told = notebook.run("%nbflow cache rm first").text()
 
-    assert re.fullmatch(r"forgot 1 entry of 'first' \([\d.]+ KB\)\n", told)
+    assert re.fullmatch(r"forgot 1 entry of 'first' \([\d.]+ K?B\)\n", told)
     assert "Completed" in status(notebook, cells["one"])
     assert "cached" in notebook.cell("two", cells["two"]).displays()[0]
     assert re.fullmatch(
-        r"forgot 2 entries \([\d.]+ KB\)\n", notebook.run("%nbflow cache clear").text()
+        r"forgot 2 entries \([\d.]+ K?B\)\n", notebook.run("%nbflow cache clear").text()
     )
     assert notebook.run("%nbflow cache").text() == "UsageError: nothing is kept\n"
     assert "Completed" in notebook.cell("two", cells["two"]).displays()[0]

@@ -134,7 +134,7 @@ def test_unloading_with_a_run_in_flight_lets_it_end(kernel: Kernel):
 
 
 def test_options_are_completed(kernel: Kernel):
-    assert kernel.complete("%%task --re") == ["--retries", "--retry-delay"]
+    assert kernel.complete("%%task --ret") == ["--retries", "--retry-delay"]
     assert kernel.complete("%%task load --out") == ["--outputs"]
     assert kernel.complete("%%flow --l") == ["--log-prints"]
     assert kernel.complete("%nbflow --") == ["--limit"]
@@ -152,7 +152,7 @@ def test_names_are_completed_where_an_option_takes_some(kernel: Kernel):
 def test_verbs_and_runs_are_completed(kernel: Kernel):
     kernel.run("%%task logged_cell --quiet\n1;")
 
-    assert kernel.complete("%nbflow ca") == ["cancel"]
+    assert kernel.complete("%nbflow ca") == ["cache", "cancel"]
     assert kernel.complete("%nbflow logs logged_c") == ["logged_cell-0"]
 
 

@@ -220,11 +220,14 @@ def test_without_task_cells_there_is_nothing_to_run(notebook: Notebook):
 
 def test_cells_that_need_each_other_are_told(notebook: Notebook):
     notebook.cells(start="x = 1")
-    notebook.cells(one="%%task one\ny = x", two="%%task two\nx = y")
+    notebook.cells(one="%%task one\ny = x", two="%%task two\nx = y", three="%%task three\nz = 3")
 
-    answer = notebook.run("%flow run --force").text()
-
-    assert answer.startswith("UsageError: cells one, two need each other") or answer == ""
+    for line in ("run", "run y", "run --downstream one", "run -b"):
+        answer = notebook.run(f"%flow {line}").text()
+        assert answer.startswith("UsageError: cells one, two need each other, for x, y: "), line
+    assert notebook.run("%flow run three --force").error is None
+    assert notebook.run("%flow stale").error is None
+    assert notebook.run("%flow").value is not None
 
 
 # --- how it is run --------------------------------------------------------------------------------
@@ -309,9 +312,10 @@ def test_cells_that_draw_run_on_the_main_thread_one_after_the_other(notebook: No
     notebook.cells(
         plain="import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\n"
         "def drawing(n): plt.plot([n])\n"
-        "def where(): return threading.current_thread() is threading.main_thread()",
-        one="%%task one --no-cache\nplt.plot([1]);\nfirst = where(), len(plt.gca().lines)\nplt.close()",
-        two="%%task two --no-cache\ndrawing(2)\nsecond = where(), len(plt.gca().lines)\nplt.close()",
+        "def where(): return threading.current_thread() is threading.main_thread()\n"
+        "def drawn(): return where(), len(plt.gca().lines)",
+        one="%%task one --no-cache\nplt.plot([1]);\nfirst = drawn()\nplt.close()",
+        two="%%task two --no-cache\ndrawing(2)\nsecond = drawn()\nplt.close()",
         three="%%task three --no-cache\nthird = where()",
     )
 
@@ -346,6 +350,23 @@ def test_random_draws_come_in_the_order_of_the_notebook(notebook: Notebook):
     notebook.run("%flow run --force")
 
     assert notebook.literal("(a, b)") == before
+
+
+def test_what_ran_beside_others_is_found_afterwards(notebook: Notebook):
+    notebook.cells(
+        plain="def slowly(n): return [n for _ in range(n)]",
+        one="%%task one\na = slowly(5)\nprint('one', len(a))",
+        two="%%task two\nb = slowly(6)\nb",
+    )
+    notebook.run("%nbflow cache clear")
+    notebook.run("%flow run --force")
+
+    again = notebook.cell("one", "%%task one\na = slowly(5)\nprint('one', len(a))")
+
+    assert "cached" in again.displays()[0]
+    assert again.text() == "one 5\n"
+    assert notebook.cell("two", "%%task two\nb = slowly(6)\nb").value == str([6] * 6)
+    assert notebook.literal("(a, b)") == ([5] * 5, [6] * 6)
 
 
 def test_cells_that_await_run_too(notebook: Notebook):
