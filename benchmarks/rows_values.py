@@ -75,9 +75,16 @@ _FOUND = (
         ratios={"joblib": 0.1, "diskcache": 1},
     ),
     Row(
+        name="lookup",
+        title="the same without a task run",
+        meaning="A fingerprint and `Results.lookup`: what the peers do, who record no run.",
+        peers=_MEMOS,
+        ratios={"joblib": 0.1, "diskcache": 1},
+    ),
+    Row(
         name="hit_array",
         title="cache hit, int -> 100 MB array, every byte checked",
-        meaning="Through `@task`, run recorded. No peer checks what it reads.",
+        meaning="Through `@task`, rows about the run on the way to the disk.",
         peers=(*_MEMOS, "joblib mmap", "prefect"),
         at_most=5 * MS,
     ),

@@ -15,6 +15,7 @@ def workloads(_: str) -> dict[str, Callable[[], Measured]]:
     """Every workload by the name it has in `rows_values`."""
     return {
         "cache_hit": lambda: hit(values.make_kb, 1_000),
+        "lookup": lambda: hit(values.make_kb, 1_000),
         "hit_array": lambda: hit(values.make_array, 9),
         "hit_array_unchecked": lambda: hit(values.make_array, 9),
         "hit_mixed": lambda: hit(values.make_mixed, 3),

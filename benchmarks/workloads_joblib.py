@@ -25,6 +25,7 @@ def workloads(contender: str) -> dict[str, Callable[[], Measured]]:
         "hash_mixed": partial(hashed, values.mixed_frame),
         "hash_arrow": partial(hashed, values.arrow_frame),
         "cache_hit": lambda: hit(values.make_kb, mode, 500),
+        "lookup": lambda: hit(values.make_kb, mode, 500),
         "hit_array": lambda: hit(values.make_array, mode, 15),
         "hit_array_unchecked": lambda: hit(values.make_array, mode, 15),
         "hit_mixed": lambda: hit(values.make_mixed, mode, 3),

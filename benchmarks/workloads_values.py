@@ -27,6 +27,7 @@ def workloads(_: str) -> dict[str, Callable[[], Measured]]:
         "hash_mixed": partial(hashed, values.mixed_frame, 7),
         "hash_arrow": partial(hashed, values.arrow_frame, 7),
         "cache_hit": cache_hit,
+        "lookup": lookup,
         "hit_array": hit_array,
         "hit_array_unchecked": lambda: unchecked(values.make_array, 200),
         "hit_mixed": lambda: hit(values.make_mixed, 7),
@@ -74,6 +75,20 @@ def cache_hit() -> float:
         return per_item(1_000, calls)
 
     return flow(body, name="bench")()
+
+
+def lookup() -> float:
+    """Seconds for a fingerprint and a look-up of what is kept under it."""
+    results = wiring.current().results
+    key = fingerprint("kept", 7)
+    results.save(key, values.make_kb(7), task_name="kept", run_id="", seconds=0.0)
+
+    def find() -> None:
+        for _ in range(1_000):
+            results.lookup(fingerprint("kept", 7))
+
+    find()
+    return per_item(1_000, find)
 
 
 def hit(make: Callable[[int], Any], n: int) -> float:

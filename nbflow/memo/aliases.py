@@ -199,3 +199,29 @@ def shared_roots(nodes: Iterable[Any]) -> frozenset[int]:
         if isinstance(node, ndarray):
             seen.setdefault(id(memory_root(node)), set()).add(id(node))
     return frozenset(root for root, arrays in seen.items() if len(arrays) > 1)
+
+
+def read_only_roots(objects: Iterable[Any], places: Mapping[int, Any]) -> dict[int, Any]:
+    """Arrays whose memory arrays among the objects show but may not change, as pandas gives them."""
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if ndarray is None:
+        return {}
+    views = [one for one in objects if isinstance(one, ndarray) and not one.flags.writeable]
+    roots = [memory_root(one) for one in views if one.base is not None]
+    return {id(root): root for root in roots if id(root) not in places}
+
+
+def frames_in(values: Iterable[Any], namespace: Mapping[str, Any]) -> list[Any]:
+    """The frames and series that are reached from the values.
+
+    Raises:
+        TooMany: As `holds`.
+    """
+    pd = sys.modules.get("pandas")
+    if pd is None:
+        return []
+    return [
+        one
+        for one in holds(values, namespace).values()
+        if isinstance(one, pd.DataFrame | pd.Series)
+    ]

@@ -208,6 +208,7 @@ class Aftermath:
         found = aliases.names_sharing(roots, others, self._namespace) if roots else []
         if found:
             raise Unstorable(f"it makes a view of an array that {found[0]} holds on to")
+        self._refuse_views_of_frames(own, places)
         if not changed:
             return
         touched = {
@@ -219,6 +220,16 @@ class Aftermath:
         found = aliases.holders(touched, others, changed, self._namespace)
         if found:
             raise Unstorable(f"it changes {min(changed)}, which {found[0]} holds on to as well")
+
+    def _refuse_views_of_frames(self, own: Mapping[int, Any], places: Mapping[int, Any]) -> None:
+        """`df["x"].values` is the frame's own memory, which changes with the frame."""
+        roots = aliases.read_only_roots(own.values(), places)
+        if not roots:
+            return
+        frames = aliases.frames_in([*self._namespace.values(), *own.values()], self._namespace)
+        for frame in frames:
+            if not roots.keys().isdisjoint(aliases.holds([frame], self._namespace)):
+                raise Unstorable("it makes a view of a frame's own memory")
 
     def _generators(self) -> dict[str, Any]:
         changed = hidden.changed_generators(self._before.generators)

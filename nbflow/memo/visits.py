@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import os
 import sys
@@ -120,7 +121,7 @@ class Visit:
         users = set(memory.names())
         wanted |= cell.mentioned & users
         # Also names that shadow a builtin, which the source alone does not tell.
-        wanted |= {chain.parts[0] for chain in chains(cell.code)} & users
+        wanted |= {chain.parts[0] for chain in chains(cell.code)} & users & vars(builtins).keys()
         if mutated := cell.reads.intersection(cell.names.mutates):
             wanted |= self._sharing(mutated, users - wanted) - {"Out"}
         reading = self._reading = read_names(sorted(wanted), namespace)

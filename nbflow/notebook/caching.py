@@ -113,7 +113,13 @@ def why(session: Session, name: str) -> str:
     found = visit.find()
     if found is not None:
         age = duration(max(0.0, time.time() - found.created_at))
-        return f"{name!r} would be found: kept {age} ago, it saves {duration(found.seconds)}"
+        told = f"{name!r} would be found: kept {age} ago, it saves {duration(found.seconds)}"
+        ran = task_cell.obtained
+        if ran is None or ran.status != "completed" or ran.key != found.key:
+            return told
+        # It was kept by the cell's newest run: what is asked is why that was needed.
+        others = _noted(session, name, but=visit.first_key)
+        return f"{told}\nit ran, as it {_differs(visit.parts, others)}" if others else told
     if task_cell.obtained is not None and task_cell.obtained.status == "uncached":
         return f"{name!r} was not cached when it ran: {task_cell.obtained.reason}"
     return _nearest(session, name, visit.parts)
@@ -144,23 +150,33 @@ def forms(task_cell: TaskCell) -> tuple[str, ...]:
 
 
 def _nearest(session: Session, name: str, parts: dict[str, str]) -> str:
-    groups = dict.fromkeys(
-        entry.group for entry in session.watch().results.entries(task_name=name) if entry.group
-    )
-    noted = [found for group in groups if (found := session.memory.noted(group)) is not None]
+    noted = _noted(session, name)
     if not noted:
         return f"nothing is kept of {name!r}"
-    nearest = min((one["parts"] for one in noted), key=lambda kept: len(_differing(parts, kept)))
-    differing = _differing(parts, nearest)
-    if not differing:
+    if parts in noted:
         return (
             f"{name!r} is as it was, but a file, a random generator or the environment that it "
             "used has changed"
         )
-    lines = [f"{name!r} differs from the nearest entry in: {', '.join(differing)}"]
+    return f"{name!r} {_differs(parts, noted)}"
+
+
+def _noted(session: Session, name: str, but: str | None = None) -> list[dict[str, str]]:
+    """The parts of the keys under which something is kept of a task, newest first."""
+    groups = dict.fromkeys(
+        entry.group for entry in session.watch().results.entries(task_name=name) if entry.group
+    )
+    found = (session.memory.noted(group) for group in groups if group != but)
+    return [one["parts"] for one in found if one is not None]
+
+
+def _differs(parts: dict[str, str], noted: list[dict[str, str]]) -> str:
+    nearest = min(noted, key=lambda kept: len(_differing(parts, kept)))
+    differing = _differing(parts, nearest)
+    told = f"differs from the nearest entry in: {', '.join(differing)}"
     if "source" in differing:
-        lines.append(source_diff(nearest["source"], parts["source"]))
-    return "\n".join(lines)
+        told += f"\n{source_diff(nearest['source'], parts['source'])}"
+    return told
 
 
 def _differing(now: dict[str, str], kept: dict[str, str]) -> list[str]:

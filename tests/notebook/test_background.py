@@ -32,7 +32,12 @@ def notebook(kernel: Notebook, tmp_path: Path) -> Iterator[Notebook]:
     kernel.run("import sys; sys.modules.pop('gates', None)")
     kernel.cells(gates="import gates")
     yield kernel
-    kernel.run("for gate in gates.gates.values(): gate.set()")
+    # The store stays open, and with it its folder, as long as something runs.
+    kernel.run(
+        "for gate in gates.gates.values(): gate.set()\n"
+        "for one in threading.enumerate():\n"
+        "    if one.name.startswith('nbflow-flow-'): one.join(20)"
+    )
 
 
 def test_the_prompt_comes_back_at_once_with_a_future_in_hand(notebook: Notebook):

@@ -186,14 +186,26 @@ def test_why_names_the_input_that_differs(notebook: Notebook):
 
 
 def test_why_shows_what_was_edited(notebook: Notebook):
+    """Also after the edited cell has run and been kept."""
     notebook.cells(one="%%task first\nx = len('a')\ny = x + 1")
-    notebook.cell("one", "%%task first\nx = len('a')\ny = x + int('oh')")
+    notebook.cell("one", "%%task first\nx = len('a')\ny = x + len('oh')")
+
+    told, edits = why(notebook).split("\nit ran, as it ")
+
+    assert told.startswith("'first' would be found: kept ")
+    assert edits.startswith("differs from the nearest entry in: source\n")
+    assert "-y = x + 1\n" in edits
+    assert "+y = x + len('oh')\n" in edits
+
+
+def test_why_shows_the_edit_of_a_cell_that_failed(notebook: Notebook):
+    notebook.cells(one="%%task first\ny = len('a') + 1")
+    notebook.cell("one", "%%task first\ny = len('a') + int('oh')")
 
     told = why(notebook)
 
     assert told.startswith("'first' differs from the nearest entry in: source\n")
-    assert "-y = x + 1\n" in told
-    assert "+y = x + int('oh')\n" in told
+    assert "+y = len('a') + int('oh')\n" in told
 
 
 def test_why_says_what_keeps_a_cell_from_being_cached(notebook: Notebook):

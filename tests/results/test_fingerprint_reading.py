@@ -497,7 +497,6 @@ STRANGE = {
     "default dict": "import collections\na = collections.defaultdict(lambda: [1]); a['x']",
     "deque": "import collections\na = collections.deque([1, []], maxlen=3)",
     "chain map": "import collections\na = collections.ChainMap({}, {1: 2})",
-    "logger": "import logging\na = logging.getLogger('x')",
     "pydantic": "import pydantic\nclass M(pydantic.BaseModel):\n  x: int\n  y: list[int] = []\na = M(x=1)",
     "generic alias": "a = list[int]",
     "union": "import typing\na = int | None, typing.Optional[int], typing.TypeVar('T')",
