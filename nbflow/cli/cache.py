@@ -39,7 +39,11 @@ def list_results(
         return
     from nbflow.memo.visits import NEEDS  # a third of what other commands take to start
 
-    records = [record for record in records if not record.key.endswith(NEEDS)]
+    records = [
+        record
+        for record in records
+        if not record.key.endswith(NEEDS) and not record.key.startswith("notebook-")
+    ]
     if not records:
         typer.echo(f"no kept results in {store.folder}")
         return

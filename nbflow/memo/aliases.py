@@ -202,7 +202,7 @@ def shared_roots(nodes: Iterable[Any]) -> frozenset[int]:
 
 
 def read_only_roots(objects: Iterable[Any], places: Mapping[int, Any]) -> dict[int, Any]:
-    """Arrays whose memory arrays among the objects show but may not change, as pandas gives them."""
+    """The owners of memory that arrays among the objects show read-only, as pandas gives them."""
     ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
     if ndarray is None:
         return {}

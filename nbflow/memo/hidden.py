@@ -7,8 +7,11 @@ the cells that use them, and what such a cell leaves them in is part of its outc
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import decimal
 import hashlib
+import importlib
 import locale
 import os
 import random
@@ -39,6 +42,27 @@ def settings(more: Mapping[str, Callable[[], object]] = {}) -> dict[str, str]:
 
 def _loaded() -> tuple[str, ...]:
     return tuple(name for name in _LIBRARIES if name in sys.modules)
+
+
+def load_first(source: str) -> None:
+    """Load the libraries with settings that a cell begins with importing, before it is looked at.
+
+    Then loading them is no change of settings that the cell makes, and it can be remembered.
+    """
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Import(names=aliases):
+                wanted = [alias.name for alias in aliases]
+            case ast.ImportFrom(module=str(module), level=0):
+                wanted = [module]
+            case ast.Expr(value=ast.Constant()):
+                continue
+            case _:
+                return
+        for name in wanted:
+            if name.partition(".")[0] in _LIBRARIES and name not in sys.modules:
+                with contextlib.suppress(Exception):  # the cell will say so itself
+                    importlib.import_module(name)
 
 
 def _warning_filters() -> object:

@@ -26,6 +26,9 @@ from nbflow.memo.aliases import memory_root
 from nbflow.results.fingerprint import fingerprint
 
 _ALIGNMENT_BYTES = 64
+# Kinds of references. Not texts: those could be the very object that is referred to, and pickle
+# looks at each part of a reference as well.
+_PLACE, _NAMESPACE, _MODULE, _NAN = range(4)
 _CELL_FILE = "<nbflow cell>"
 #: Cells of closures that hold nothing yet.
 _EMPTY = "empty"
@@ -113,27 +116,28 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         cell = self._cell
         key = id(value)
         if key in cell.places:
-            return ("place", *cell.places[key])
+            name, number = cell.places[key]
+            return (_PLACE, _fresh(name), number)
         if type(value) is float:
             return self._nan(value) if value != value else None  # noqa: PLR0124  (only NaN is so)
         if value is cell.namespace:
-            return ("namespace",)
+            return (_NAMESPACE,)
         if key in cell.unplaced:
             raise Unstorable(f"it holds on to a {type(value).__name__} inside a set")
         if isinstance(value, types.ModuleType):
             if sys.modules.get(value.__name__) is not value:
                 raise Unstorable(f"the module {value.__name__} cannot be imported again")
-            return ("module", value.__name__)
+            return (_MODULE, _fresh(value.__name__))
         return None
 
     def _nan(self, value: float) -> Any:
         """`x in [x]` goes by identity, and `x is np.nan` is asked: NaN stays the same object."""
         if value is math.nan:  # noqa: PLW0177  (this very object is meant)
-            return ("nan", "math")
+            return (_NAN, -1)
         if value is getattr(sys.modules.get("numpy"), "nan", None):
-            return ("nan", "numpy")
+            return (_NAN, -2)
         self._nans.setdefault(id(value), (len(self._nans), value))
-        return ("nan", self._nans[id(value)][0])
+        return (_NAN, self._nans[id(value)][0])
 
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
@@ -183,6 +187,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 _NEVER = (functools._lru_cache_wrapper, decimal.Context, mmap.mmap)
 
 
+def _fresh(name: str) -> bytes:
+    """A name as an object of its own."""
+    return name.encode()
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, cell: CellSerializer, file: Any, buffers: Any) -> None:
         super().__init__(file, buffers=buffers)
@@ -191,19 +200,20 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         kind, *rest = pid
-        if kind == "place":
-            name, number = rest
+        if kind == _PLACE:
+            name, number = rest[0].decode(), rest[1]
             return self._cell.namespace[name] if number < 0 else self._cell.nodes[name][number]
-        if kind == "nan":
-            if rest[0] == "math":
+        if kind == _NAN:
+            if rest[0] == -1:
                 return math.nan
-            if rest[0] == "numpy":
+            if rest[0] == -2:
                 return __import__("numpy").nan
             return self._nans.setdefault(rest[0], float("nan"))
-        if kind == "namespace":
+        if kind == _NAMESPACE:
             return self._cell.namespace
-        __import__(rest[0])
-        return sys.modules[rest[0]]
+        module = rest[0].decode()
+        __import__(module)
+        return sys.modules[module]
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)

@@ -20,6 +20,7 @@ from nbflow.memo.cells import REASONS, Cell
 from nbflow.memo.chains import chains
 from nbflow.memo.dependencies import Dependency, dependency
 from nbflow.memo.effects import code_effects, module_values, opens_only_named, packages_used
+from nbflow.memo.hidden import load_first
 from nbflow.memo.outcomes import (
     LAST,
     Aftermath,
@@ -116,6 +117,7 @@ class Visit:
     def _open(self) -> None:
         cell, memory = self.cell, self.memory
         self._look_at_source()
+        load_first(cell.source)
         namespace = memory.namespace
         wanted = {name for name in cell.reads if name not in _IGNORED}
         users = set(memory.names())

@@ -67,7 +67,7 @@ class Autotask:
         self, plainly: Callable[[], Any], nodelist: list[Any], cell_name: str, result: Any
     ) -> bool:
         source = "".join(linecache.getlines(cell_name))
-        began = time.perf_counter()
+        began, n_obtained = time.perf_counter(), len(self._session.obtained)
         try:
             code = cell_code(source, source, cell_name, self._shell.compile.flags)
             effects = cell_effects(source)
@@ -76,8 +76,10 @@ class Autotask:
         if any(effect.told.startswith(_OURS) for effect in effects):
             failed: bool = await plainly()
             status = "failed" if failed else "uncached"
-            seconds = time.perf_counter() - began
-            self._session.obtained.append(Obtained(status, "it uses nbflow's magics", seconds))
+            if len(self._session.obtained) == n_obtained:  # it is no task cell of its own
+                seconds = time.perf_counter() - began
+                told = Obtained(status, "it uses nbflow's magics", seconds)
+                self._session.obtained.append(told)
             return failed
         options = parse(self._session.magics.task, "--quiet")
         name = code.result_name or ""

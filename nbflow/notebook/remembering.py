@@ -14,7 +14,9 @@ from nbflow.memo.visits import Remembered, Visit
 from nbflow.model.states import State
 from nbflow.notebook.obtaining import Obtained
 from nbflow.notebook.recording import RESULT, Recorder, recording, show_again
+from nbflow.results.claims import Claim
 from nbflow.results.results import Hit
+from nbflow.results.serializers import JSONSerializer
 
 if TYPE_CHECKING:
     from nbflow.engine.context import RunContext
@@ -71,6 +73,7 @@ class CellKeeper:
             alone=alone,
         )
         self.visit: Visit
+        self._claim: Claim | None = None
         self._recorder = Recorder()
         self._seconds = 0.0
         self.obtained = Obtained("failed", name=cell.name)
@@ -86,7 +89,7 @@ class CellKeeper:
             return None
         try:
             with recording(holds=True):  # what an imported module prints is in `shown` already
-                found = self.visit.find()
+                found = self.visit.find() or self._find_after_others(context)
                 last = self.visit.restore(found) if found is not None else None
         except Exception as error:  # a module that is gone: run it
             self.visit.reasons.bars[f"it could not be put back: {error}"] = None
@@ -107,6 +110,30 @@ class CellKeeper:
         last = last if self._returns_last else None  # it must not be kept alive
         return Hit(last, found.created_at, found.seconds, 0, message=_told(found))
 
+    def _find_after_others(self, context: RunContext) -> Remembered | None:
+        """Let another kernel finish that runs the same cell on the same inputs right now."""
+        if self.visit.first_key is None or self.visit.refresh:
+            return None
+        run = context.run
+        claim = self._session.watch().results.lookup_or_claim(
+            f"{self.visit.first_key}-run",
+            JSONSerializer(),
+            run_id=run.id,
+            parent_id=run.parent_id,
+            is_over=lambda: run.state.is_final(),  # noqa: PLW0108  (the state then)
+        )
+        if isinstance(claim, Claim):
+            self._claim = claim
+        found = self.visit.find()
+        if found is not None:
+            self._release()
+        return found
+
+    def _release(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Around the cell's code."""
@@ -122,6 +149,7 @@ class CellKeeper:
         except BaseException as error:
             self.visit.failed()
             self.visit.close()
+            self._release()
             self._set("failed", f"{type(error).__name__}: {error}", "")
             raise
         finally:
@@ -159,6 +187,7 @@ class CellKeeper:
         self.obtained.changed = self.visit.changed
         self._set("uncached" if reason else "completed", reason, self.visit.key or "")
         self.visit.close()
+        self._release()
         recorder.last = None
         return state
 

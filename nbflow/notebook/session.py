@@ -78,6 +78,7 @@ class Session:
         ):
             shell.events.register(event, function)
             self._undo.append(partial(shell.events.unregister, event, function))
+        self._note_definitions(_without_our_magics(shell))
         self.watch()  # now: the cell that loads nbflow may call a flow further down
 
     def close(self) -> None:
@@ -311,6 +312,13 @@ def _register(shell: Any, magics: Any) -> Undo:
         shell.magics_manager.registry.pop(type(magics).__name__, None)
 
     return undo
+
+
+def _without_our_magics(shell: Any) -> str:
+    """The cell that loads nbflow, which often imports more, without the lines that are for us."""
+    raw: list[str] = getattr(shell.history_manager, "input_hist_raw", None) or [""]
+    ours = ("%load_ext nbflow", "%reload_ext nbflow", "%autotask")
+    return "\n".join(one for one in raw[-1].splitlines() if not one.strip().startswith(ours))
 
 
 _sessions: dict[int, Session] = {}
