@@ -22,5 +22,5 @@ class Reasons:
 
     def against(self, *, forced: bool) -> str:
         """The reason to tell; empty: nothing is against it."""
-        found = [*self.bars, *(() if forced else self.reads)]
+        found = list(dict.fromkeys([*self.bars, *(() if forced else self.reads)]))
         return "; ".join(found[:2])

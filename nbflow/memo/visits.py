@@ -187,7 +187,11 @@ class Visit:
             "python": f"{sys.version_info[:2]} {_VERSION}",
             "earlier effects": self.memory.world,
             "options": repr((self.cell.outputs, self.cell.inputs, self.cell.form)),
-            **{f"input {name}": digest for name, digest in reading.digests.items()},
+            **{
+                # With the number of places in it, which outcomes refer to by number.
+                f"input {name}": f"{digest}-{len(reading.nodes.get(name, ()))}"
+                for name, digest in reading.digests.items()
+            },
             **{f"input {name}": "missing" for name in reading.missing},
             **{group: settings[group] for group in hidden.keyed(settings, packages)},
         }
