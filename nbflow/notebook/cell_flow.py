@@ -38,9 +38,9 @@ class CellFlow:
     Args:
         cells: In the graph's order.
         force: Do not use what is kept.
-        jobs: How many cells may run at once; 0: as many as there are processors, at least 4.
+        jobs: How many cells may run at once; 0: as many as there are processors, from 4 to 8.
         alone: Whether nothing else runs meanwhile.
-        ended: Called with each cell that has ended, is not run any more or has been shown.
+        ended: Called with each cell that has ended or will not be run.
         show: Calls what it is given where the outputs belong.
 
     Attributes:

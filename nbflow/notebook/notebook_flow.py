@@ -106,9 +106,7 @@ class NotebookFlow:
         try:
             self._wait(reads, writes)
         except KeyboardInterrupt:
-            names = ", ".join(name for one in self.pending for name in one.unfinished())
-            why = f"the cell was not run; {names} still runs in the background"
-            reject_cell(self._session.shell, why)
+            reject_cell(self._session.shell, f"the cell was not run; {self._still_running()}")
 
     def _chosen(self, choice: Choice) -> tuple[CellGraph, list[TaskCell]]:
         """The cells to run, in order. What is in the background and touches them has ended then."""
@@ -117,7 +115,11 @@ class NotebookFlow:
         names = choosing.scope(graph, choice)
         reads = {variable for name in names for variable in graph.inputs(name)}
         writes = {variable for name in names for variable in graph.outputs(name)}
-        self._wait(reads, writes | set(choice.parameters))
+        try:
+            self._wait(reads, writes | set(choice.parameters))
+        except KeyboardInterrupt as error:
+            _show_as(error, f"nothing was run; {self._still_running()}")
+            raise
         session.shell.user_ns.update(choice.parameters)
         for name in given:
             session.freshness.replaced(name)
@@ -175,12 +177,26 @@ class NotebookFlow:
         threading.Thread(target=partial(context.copy().run, work), name=name, daemon=True).start()
         return background
 
+    def _still_running(self) -> str:
+        names = ", ".join(name for one in self.pending for name in one.unfinished())
+        return f"{names} still runs in the background"
+
     def _show_error(self, flow: CellFlow, error: BaseException) -> None:
         if flow.failed is not None:
             running.show_briefly(self._session, error, flow.failed.cell)
+        elif isinstance(error, KeyboardInterrupt):
+            _show_as(error, "the flow was cancelled")
+        else:
+            _show_as(error, str(error))
 
     def _inputs_now(self, name: str) -> Inputs:
         return inputs_in(caching.look_up(self._session, self._session.task_cells[name]).parts)
+
+
+def _show_as(error: BaseException, text: str) -> None:
+    """Have IPython show one line in place of a traceback, which would be of our own code."""
+    lines = [f"{type(error).__name__}: {text}"]
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
 
 
 def _told(does: str) -> str:

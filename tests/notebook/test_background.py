@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,7 +96,13 @@ def test_what_is_waited_for(notebook: Notebook, source: str, told: str):
     waits = notebook.send_cell("other", source)
     notebook.wait_for_text(waits, f"waiting for 'x', which runs in the background and {told}\n")
     notebook.interrupt()
-    notebook.wait(waits, timeout=10)
+    ended = notebook.wait(waits, timeout=10)
+
+    assert ended.error is not None
+    assert re.fullmatch(
+        "KeyboardInterrupt: (the cell was not|nothing was) run; x still runs in the background",
+        ended.error,
+    )
 
 
 @pytest.mark.parametrize("source", ["print(y)", "w = 1", "def f(): return 3", "%%task\nw = y"])

@@ -396,7 +396,8 @@ def test_an_interrupt_ends_the_run_and_the_next_one_works(notebook: Notebook):
     notebook.interrupt()
     ended = notebook.wait(running, timeout=10)
 
-    assert ended.error_name == "KeyboardInterrupt"
+    assert ended.error == "KeyboardInterrupt: the flow was cancelled"
+    assert "⊘ notebook" in ended.displays()[0]
     notebook.run("block = False")
     assert notebook.run("%flow run --force").error is None
 
