@@ -137,7 +137,7 @@ def facts_below(tree: ast.Module) -> dict[str, FunctionFacts]:
             case _:
                 continue
         for name, facts in pieces.items():
-            found[name] = _union(found[name], facts) if name in found else facts
+            found[name] = union(found[name], facts) if name in found else facts
     return resolved(found)
 
 
@@ -184,7 +184,7 @@ def _is_changed_by(passed: Passed, known: Mapping[str, FunctionFacts]) -> bool:
     return facts is not None and facts.changes_argument(passed.place)
 
 
-def _union(one: FunctionFacts, other: FunctionFacts) -> FunctionFacts:
+def union(one: FunctionFacts, other: FunctionFacts) -> FunctionFacts:
     return FunctionFacts(
         positional=other.positional,
         named=other.named,

@@ -21,6 +21,7 @@ from nbflow.analysis.functions import (
     facts_of_function,
     reached,
     resolved,
+    union,
 )
 from nbflow.analysis.scopes import (
     Comprehension,
@@ -98,8 +99,15 @@ def cell_names(source: str, functions: Mapping[str, FunctionFacts] | None = None
     """
     tree = ast.parse(source)
     own = facts_below(tree)
-    visitor = _CellVisitor(own, resolved({**(functions or {}), **own}))
+    earlier = functions or {}
+    visitor = _CellVisitor(own, resolved({**earlier, **own}))
     visitor.body(tree.body)
+    # Called first and defined anew further down: which of the two is meant where is not told.
+    both = [name for name in own if name in earlier and name in visitor.reads]
+    if both:
+        joined = {**earlier, **own, **{name: union(earlier[name], own[name]) for name in both}}
+        visitor = _CellVisitor(own, resolved(joined))
+        visitor.body(tree.body)
     reads = list(visitor.reads)
     deferred = [name for name in visitor.deferred if name not in visitor.reads]
     writes = {**visitor.writes, **visitor.late_writes}

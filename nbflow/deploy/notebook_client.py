@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ _EXPRESSION = (
     " f'{sum(len(one.obtained) for one in s._sessions.values())} {s.obtained_json()}')"
     "(__import__('sys').modules.get('nbflow.notebook.session'))"
 )
+# The copy on disk is at most this far behind.
+_SAVE_SECONDS = 0.5
 # Not by way of the extension manager: it would write a line when the notebook loads nbflow itself.
 _AUTOTASK = (
     "__import__('nbflow').load_ipython_extension(get_ipython())\n"
@@ -117,6 +120,8 @@ class CellRunner(NotebookClient):
         self._save = save
         self._progress = progress
         self._obtained = obtained
+        self._saving: asyncio.TimerHandle | None = None
+        self._saved_at = 0.0
         self._n_begun = 0
         self._n_told = 0
         self._began_at = 0.0
@@ -148,6 +153,8 @@ class CellRunner(NotebookClient):
                 "`jupyter kernelspec list` shows those there are"
             ) from None
         finally:
+            if self._saving is not None:
+                self._saving.cancel()
             self._save()
         if self._failed:
             self._raise_failed()
@@ -166,7 +173,22 @@ class CellRunner(NotebookClient):
         try:
             return await super().async_execute_cell(cell, *args, **kwargs)
         finally:
-            self._save()
+            self._save_soon()
+
+    def _save_soon(self) -> None:
+        """Write the copy now, or shortly if it was written just now: writing takes its time."""
+        if self._saving is not None:
+            return
+        wait = self._saved_at + _SAVE_SECONDS - time.monotonic()
+        if wait <= 0:
+            self._save_now()
+        else:
+            self._saving = asyncio.get_running_loop().call_later(wait, self._save_now)
+
+    def _save_now(self) -> None:
+        self._saving = None
+        self._save()
+        self._saved_at = time.monotonic()
 
     async def _prepare(self, cell: NotebookNode) -> None:
         """Say which cell is next; before the first, turn autotask on if it is wanted."""

@@ -80,8 +80,8 @@ def run_notebook(
 ) -> Path:
     """Run a notebook in a fresh kernel as a flow run; gives the path of the executed copy.
 
-    Blocks. The copy is written after every cell, under a temporary name and then renamed, so that
-    it is whole whenever it is looked at.
+    Blocks. The copy is written as the cells end, half a second late at most, under a temporary name
+    and then renamed, so that it is whole whenever it is looked at.
 
     Args:
         parameters: Values for the names of its `parameters` cell, or for new ones.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import textwrap
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -173,8 +174,15 @@ def test_a_cell_may_be_allowed_to_raise(write: Write):
     assert outputs(run_notebook(path)) == ["", "on\n"]
 
 
-def test_the_copy_is_whole_after_every_cell(write: Write):
-    path = write("print('one')", "print('two')", "print('three')")
+def test_the_copy_is_whole_whenever_it_is_looked_at_and_follows_the_cells(write: Write):
+    waits = """
+        import pathlib, time
+        end = time.monotonic() + 30
+        while "2 2" not in pathlib.Path("work.executed.ipynb").read_text():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    """
+    path = write("print(1, 1)", "print(2, 2)", textwrap.dedent(waits), "print(3, 3)")
     seen: list[list[str]] = []
 
     def look(progress: object) -> None:
@@ -182,7 +190,11 @@ def test_the_copy_is_whole_after_every_cell(write: Write):
 
     run_notebook(path, progress=look)
 
-    assert seen == [["", "", ""], ["one\n", "", ""], ["one\n", "two\n", ""]]
+    whole = ["1 1\n", "2 2\n", "", "3 3\n"]
+    assert outputs(path.with_name("work.executed.ipynb")) == whole
+    for at, texts in enumerate(seen):
+        assert texts[at:] == [""] * (4 - at)
+        assert all(text in ("", wanted) for text, wanted in zip(texts, whole, strict=True))
     assert sorted(file.name for file in path.parent.glob("*work*")) == [
         "work.executed.ipynb",
         "work.ipynb",
