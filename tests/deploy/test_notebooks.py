@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
-import textwrap
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

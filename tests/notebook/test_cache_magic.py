@@ -149,7 +149,7 @@ def test_what_is_removed_is_not_found(notebook: Notebook):
     [
         ("rm", "%nbflow cache rm needs the name of a task"),
         ("why", "%nbflow cache why needs the name of a task"),
-        ("rm frist", "nothing is kept of a task 'frist'; did you mean first?"),
+        ("rm frst", "nothing is kept of a task 'frst'; did you mean first?"),
         ("rm nope", "nothing is kept of a task 'nope'; of these there is: first"),
         ("why nope", "there is no task cell 'nope' in this notebook; there are: first"),
         ("nope", "nothing is kept of a task 'nope'"),

@@ -449,7 +449,7 @@ def test_flow_lines_are_completed(notebook: Notebook):
         "%flow run --do": ["--downstream"],
         "%flow run -p tot": ["total="],
         "x = 1\n%flow run rank": ["ranked"],
-        "%nbflow cach": ["cache"],
+        "%nbflow ca": ["cache", "cancel"],
         "%nbflow cache w": ["why"],
         "%nbflow cache why ran": ["ranked"],
         "%nbflow cache rm tot": ["total"],
