@@ -15,7 +15,8 @@ demo: $(USER)  ## run the quickstart notebook headless
 
 test: $(DEV)  ## the whole test suite, without the long versions
 	$(BIN)/pytest -n auto -m "not slow and not reliability"
-	NBFLOW_STABLE_OUTPUT=1 $(BIN)/pytest --nbval tests/notebook/stable.ipynb \
+	home=$$(mktemp -d) && trap "rm -rf $$home" EXIT && NBFLOW_HOME=$$home NBFLOW_STABLE_OUTPUT=1 \
+		$(BIN)/pytest --nbval tests/notebook/stable.ipynb \
 		--nbval-sanitize-with jupyter-config/nbval-sanitize.cfg -p no:cacheprovider
 	$(BIN)/pytest --nbval-lax $(NOTEBOOKS) -p no:cacheprovider
 
