@@ -103,6 +103,7 @@ class Visit:
         self._reading: Reading | None = None
         self._reads_environment = self._reads_place = False
         self._observation: Observation | None = None
+        self._mentioned: dict[str, tuple[int, ...] | None] = {}  # with their facts at the start
         self._seeded: frozenset[str] = frozenset()
         self._rebound: frozenset[str] = frozenset()  # of the names set aside, those bound again
         self._before: Before | None = None
@@ -269,6 +270,7 @@ class Visit:
                 if name in namespace and name not in read and name not in self.cell.reads
             }
             bindings = dict(namespace)
+            self._mentioned = {path: file_facts(path) for path in self._mentioned_paths()}
         self._before = Before(
             bindings,
             hidden.settings(memory.probes),
@@ -355,8 +357,10 @@ class Visit:
         self._reading = self._before = self._observation = None
 
     def failed(self) -> None:
-        """The cell raised: what it did before that stays done."""
+        """The cell raised: what it did before that stays done, so no later try can be kept."""
         self._tell_world()
+        self.reasons.bars["an earlier try of it failed"] = None
+        self.first_key = None
 
     def _tell_world(self) -> None:
         if self.reasons.changes_process:
@@ -375,7 +379,7 @@ class Visit:
             if self._before.settings.get(group) != digest:
                 self.reasons.bars[f"it changes {group}"] = None
         self._look_at_discarded()
-        for path, facts in self._observation.files.items():
+        for path, facts in (*self._mentioned.items(), *self._observation.files.items()):
             if file_facts(path) != facts:
                 self.reasons.bars[f"{os.path.basename(path)} changed while it ran"] = None
 
@@ -411,7 +415,7 @@ class Visit:
         if any(one.kind in ("file", "folder") for one in found) or self._reads_place:
             found.append(dependency("place", ""))
         known = {(one.kind, one.name) for one in found}
-        for path in self._mentioned_paths():
+        for path in self._mentioned:
             kind = "tree" if os.path.isdir(path) else "file"
             if (kind, path) not in known:
                 found += [dependency(kind, path), dependency("place", "")]
