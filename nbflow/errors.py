@@ -235,3 +235,76 @@ class MissingOutput(NbflowError, NameError):
 
 class CellSyntaxError(NbflowError):
     """A cell's body is not Python. Not a `SyntaxError`: those IPython shows with all our frames."""
+
+
+# --- schedules ----------------------------------------------------------------------------
+
+
+class InvalidSchedule(NbflowError, ValueError):
+    """A schedule, or a part of one, cannot be understood or would never fire."""
+
+    def __init__(self, what: str, value: object, reason: str) -> None:
+        self.what, self.value, self.reason = what, value, reason
+        shown = repr(value)
+        if len(shown) > 100:
+            shown = f"{shown[:96]}...{shown[-1]}"
+        super().__init__(f"{what} {shown} is not valid: {reason}")
+
+    def __reduce__(self) -> tuple[type[InvalidSchedule], tuple[str, object, str]]:
+        return type(self), (self.what, self.value, self.reason)
+
+
+# --- deployments, schedules, pools --------------------------------------------------------
+
+
+class DeploymentNotFound(NbflowError, LookupError):
+    """No deployment has this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"no deployment {name!r}; list them with `nbflow deployment ls`")
+
+
+class AmbiguousDeployment(NbflowError, LookupError):
+    """Deployments of several flows have this name."""
+
+    def __init__(self, name: str, full_names: list[str]) -> None:
+        self.name, self.full_names = name, full_names
+        super().__init__(
+            f"{name!r} fits {len(full_names)} deployments; give one of {', '.join(full_names)}"
+        )
+
+
+class ScheduleNotFound(NbflowError, LookupError):
+    """No schedule has this name, or several have it."""
+
+    def __init__(self, name: str, fitting: list[str] | None = None) -> None:
+        self.name, self.fitting = name, fitting or []
+        text = f"no schedule {name!r}; list them with `nbflow deployment ls` or `%schedule --list`"
+        if fitting:
+            shown = ", ".join(fitting[:5]) + (", ..." if len(fitting) > 5 else "")
+            text = f"{name!r} fits {len(fitting)} schedules; give one of {shown}"
+        super().__init__(text)
+
+
+class PoolNotFound(NbflowError, LookupError):
+    """No work pool has this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"no work pool {name!r}; create it with "
+            f"`nbflow work-pool create --type process {name}`, or list them with "
+            "`nbflow work-pool ls`"
+        )
+
+
+class PoolExists(NbflowError, ValueError):
+    """A work pool of this name, but of another type, is there already."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name, self.kind = name, kind
+        super().__init__(
+            f"the work pool {name!r} is there already, of type {kind}; choose another name, "
+            f"or delete it with `nbflow work-pool delete {name}`"
+        )

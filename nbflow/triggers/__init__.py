@@ -1,0 +1,1 @@
+"""When is the next fire time: pure, without a clock, a store or a thread."""
