@@ -16,7 +16,9 @@ class RunRecord:
 
     Attributes:
         spec_name: Name of the flow or task it is a run of.
-        owner_id: The process that carries it out.
+        owner_id: The process that carries it out; empty: nobody does yet.
+        origin_id: The run that it goes on from, whose kept results it uses; None: from nothing.
+        source: How it was started, so that it can be again; None: it is not known.
         n_tasks: Number of task runs directly in it, by state name; only for flow runs.
     """
 
@@ -38,6 +40,8 @@ class RunRecord:
     tags: list[str]
     inputs: dict[str, Any]
     upstream: list[str]
+    origin_id: str | None = None
+    source: dict[str, Any] | None = None
     n_tasks: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from nbflow.model.calls import Calls
 from nbflow.model.ids import new_id
 from nbflow.model.states import State, StateType
 
@@ -19,6 +21,31 @@ _PENDING = StateType.PENDING
 class RunKind(StrEnum):
     FLOW = "flow"
     TASK = "task"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appointment:
+    """A flow run that is in the store before it begins, because it was asked for earlier.
+
+    Attributes:
+        scheduled_at: The planned time, in seconds since the epoch.
+        run_count: Tries begun so far, by processes that died.
+        origin_id: The run whose kept results it uses; None: its own of earlier tries.
+        deployment_id, deployment_name: What it is a run of; empty: of no deployment.
+        is_resumable: Whether what its tasks give is kept, so that it can go on after a failure.
+        source: See `Run`.
+    """
+
+    run_id: str
+    name: str
+    scheduled_at: float | None = None
+    tags: frozenset[str] = frozenset()
+    run_count: int = 0
+    origin_id: str | None = None
+    deployment_id: str = ""
+    deployment_name: str = ""
+    is_resumable: bool = False
+    source: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -34,6 +61,10 @@ class Run:
             finished run keeps nothing alive.
         inputs: A short description of the arguments, for people.
         upstream: Ids of the task runs whose results it was given.
+        appointment: Of a flow run that was asked for earlier.
+        source: How an outermost flow run was started, as JSON; by it `nbflow resume` starts it
+            again. None: nobody can tell.
+        calls: The calls that are made in it, while it lives; None: no other run goes on from it.
     """
 
     kind: RunKind
@@ -52,6 +83,9 @@ class Run:
     started_at: float | None = None
     ended_at: float | None = None
     scheduled_at: float | None = None
+    appointment: Appointment | None = None
+    source: Mapping[str, Any] | None = None
+    calls: Calls | None = None
 
     def __post_init__(self) -> None:
         self.created_at = self.state.at

@@ -61,6 +61,8 @@ class CacheSubject:
     """What a cache policy may know about the task run whose key it computes.
 
     Attributes:
+        flow_run_id: The flow run it belongs to; in one that goes on from another, what names it
+            in both: of the outermost one that is the id of the first.
         task: The `Task` the user holds.
     """
 
@@ -137,6 +139,16 @@ class ResultOptions:
     keeper: Keeper | None = None
 
 
+class _Signatures(list[inspect.Signature]):
+    """The signature, once it was taken; whether it was tells nothing about the function.
+
+    Empty in every pickle, and by that in the digests of the functions that call the task.
+    """
+
+    def __reduce__(self) -> tuple[type[_Signatures], tuple[()]]:
+        return _Signatures, ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """What flows and tasks have in common.
@@ -165,8 +177,8 @@ class Spec:
     owner: Any = field(default=None, repr=False, compare=False)
     colour: Colour = field(init=False)
     positional: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    _signatures: list[inspect.Signature] = field(
-        default_factory=list, init=False, repr=False, compare=False
+    _signatures: _Signatures = field(
+        default_factory=_Signatures, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:

@@ -47,6 +47,8 @@ STATE_NAMES: dict[str, StateType] = {
     "TimedOut": StateType.FAILED,
     "Crashed": StateType.CRASHED,
     "Cancelled": StateType.CANCELLED,
+    "Missed": StateType.CANCELLED,  # nobody was there at its fire time, and it was not made up for
+    "Skipped": StateType.CANCELLED,  # the run before it had not ended
 }
 
 

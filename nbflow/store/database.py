@@ -15,6 +15,7 @@ from nbflow.store.schema import check_version, migrate
 
 _BUSY_SECONDS = 30.0
 _WAL_BYTES = 4 << 20
+_SMALL_WAL_BYTES = 64 << 10
 _OLDEST_SQLITE = (3, 38)  # the operator ->> and UPDATE ... FROM
 # WAL needs memory shared between processes, which network file systems do not give.
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "lustre", "gpfs", "9p", "afs")
@@ -102,12 +103,25 @@ class Database:
             size_bytes = os.stat(f"{self.path}-wal").st_size
         except OSError:
             return
-        if size_bytes > at_least_bytes:
+        if size_bytes > at_least_bytes or (
+            # On a disk that is nearly full, while the file still has the room it needs for this.
+            size_bytes > _SMALL_WAL_BYTES
+            and size_bytes > shutil.disk_usage(self.path.parent).free // 2
+        ):
             connection.execute("PRAGMA busy_timeout = 100")
             try:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+
+    def make_room(self, connection: sqlite3.Connection) -> bool:
+        """Give a full disk back what the write-ahead log holds; False: it holds nothing."""
+        try:
+            before = os.stat(f"{self.path}-wal").st_size
+            self.checkpoint(connection, at_least_bytes=0)
+            return os.stat(f"{self.path}-wal").st_size < before
+        except (OSError, sqlite3.Error):
+            return False
 
     def _choose_journal(self, connection: sqlite3.Connection) -> None:
         mode = "DELETE" if self.on_network else "WAL"

@@ -14,9 +14,12 @@ import time
 from pathlib import Path
 
 from nbflow.model.ids import new_id
+from nbflow.store.crashes import crash_owner
+from nbflow.store.orders import UNFINISHED
 
 _CRASHED = "The process that ran it ended without finishing it."
-_UNFINISHED = "state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')"
+_KEPT_SECONDS = 7 * 86_400.0
+_MOST_PRUNED = 500
 
 
 class Owner:
@@ -71,30 +74,50 @@ def is_alive(folder: Path, owner_id: str) -> bool:
 
 
 def dead_owners(connection: sqlite3.Connection, folder: Path, me: str) -> list[str]:
-    """Processes of this machine that are gone but still own unfinished runs or leases."""
+    """Processes of this machine that are gone but still own unfinished runs or leases.
+
+    Or that are still listed as workers.
+    """
     rows = connection.execute(
         f"""SELECT id FROM owners WHERE id <> ? AND host = ? AND id IN (
-                SELECT owner_id FROM runs WHERE {_UNFINISHED} UNION SELECT owner_id FROM leases)""",
+                SELECT owner_id FROM runs WHERE {UNFINISHED} AND owner_id > ''
+                UNION SELECT owner_id FROM leases UNION SELECT id FROM workers)""",
         (me, socket.gethostname()),
     ).fetchall()
     return [row[0] for row in rows if not is_alive(folder, row[0])]
 
 
-def bury(connection: sqlite3.Connection, folder: Path, owner_id: str) -> None:
-    """Mark a dead process' runs as Crashed and free its leases, in the caller's transaction."""
-    now = time.time()
-    connection.execute(
-        f"""INSERT INTO lines (run_id, at, level, logger, message, state_name, state_type)
-            SELECT id, ?, 0, '', ?, 'Crashed', 'CRASHED' FROM runs
-            WHERE owner_id = ? AND {_UNFINISHED} ORDER BY id""",
-        (now, _CRASHED, owner_id),
-    )
-    connection.execute(
-        f"""UPDATE runs SET state_type = 'CRASHED', state_name = 'Crashed', message = ?,
-            ended_at = ? WHERE owner_id = ? AND {_UNFINISHED}""",
-        (_CRASHED, now, owner_id),
-    )
+def bury(connection: sqlite3.Connection, folder: Path, owner_id: str) -> int:
+    """End a dead process' runs, see `crashes.crash_owner`, and free its leases.
+
+    In the caller's transaction; gives the number of orders that wait again.
+    """
+    n_waiting = crash_owner(connection, owner_id, _CRASHED)
     connection.execute("DELETE FROM leases WHERE owner_id = ?", (owner_id,))
-    connection.execute("UPDATE owners SET ended_at = ? WHERE id = ?", (now, owner_id))
+    connection.execute("DELETE FROM workers WHERE id = ?", (owner_id,))
+    connection.execute("UPDATE deployments SET server_id = '' WHERE server_id = ?", (owner_id,))
+    connection.execute("UPDATE owners SET ended_at = ? WHERE id = ?", (time.time(), owner_id))
+    _prune(connection, folder)
     with contextlib.suppress(OSError):
         (folder / "owners" / owner_id).unlink()
+    return n_waiting
+
+
+def _prune(connection: sqlite3.Connection, folder: Path) -> None:
+    """Forget processes that are long gone, and what was asked of them; a bounded number."""
+    before = time.time() - _KEPT_SECONDS
+    # Ids sort by time: the oldest come first.
+    rows = connection.execute(
+        f"""SELECT id FROM owners WHERE started_at < ? AND host = ?
+                AND NOT EXISTS (SELECT 1 FROM leases WHERE owner_id = owners.id)
+                AND NOT EXISTS (SELECT 1 FROM runs WHERE owner_id = owners.id AND {UNFINISHED})
+            ORDER BY id LIMIT ?""",
+        (before, socket.gethostname(), _MOST_PRUNED),
+    ).fetchall()
+    dead = [(row[0],) for row in rows if not is_alive(folder, row[0])]
+    connection.executemany("DELETE FROM owners WHERE id = ?", dead)
+    connection.execute(
+        """DELETE FROM requests WHERE id IN (SELECT id FROM requests ORDER BY id LIMIT ?)
+               AND created_at < ?""",
+        (_MOST_PRUNED, before),
+    )

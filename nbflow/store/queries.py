@@ -17,6 +17,10 @@ _FAMILY = """
     WITH RECURSIVE family (id) AS (
         VALUES (?) UNION ALL SELECT runs.id FROM runs JOIN family ON runs.parent_id = family.id)"""
 
+_OF_DEPLOYMENT = """id IN (
+    SELECT run_id FROM orders JOIN deployments ON deployments.id = orders.deployment_id
+    WHERE deployments.name = ? OR deployments.flow_name || '/' || deployments.name = ?)"""
+
 
 def runs(
     connection: sqlite3.Connection,
@@ -25,6 +29,7 @@ def runs(
     state: str | None = None,
     name: str | None = None,
     parent_id: str | None = None,
+    deployment: str | None = None,
     outermost: bool = False,
     limit: int = 50,
 ) -> list[RunRecord]:
@@ -33,6 +38,7 @@ def runs(
     Args:
         state: A state's name or type.
         name: Name of a run, flow or task.
+        deployment: Only runs of this deployment: its name, or `flow/name`.
         outermost: Only runs that no other run has called.
     """
     wheres, values = ["1"], list[Any]()
@@ -50,6 +56,9 @@ def runs(
     if parent_id is not None:
         wheres.append("parent_id = ?")
         values.append(parent_id)
+    if deployment is not None:
+        wheres.append(_OF_DEPLOYMENT)
+        values += [deployment, deployment]
     rows = connection.execute(
         f"SELECT * FROM runs WHERE {' AND '.join(wheres)} ORDER BY id DESC LIMIT ?",
         (*values, limit),
@@ -89,6 +98,14 @@ def family(connection: sqlite3.Connection, run_id: str) -> list[RunRecord]:
     return _with_task_counts(connection, [_run(row) for row in rows])
 
 
+def by_ids(connection: sqlite3.Connection, ids: list[str]) -> dict[str, RunRecord]:
+    """Runs by their ids, as far as there are any, without the counts of their tasks."""
+    rows = connection.execute(
+        "SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
+    ).fetchall()
+    return {row["id"]: _run(row) for row in rows}
+
+
 def lines(
     connection: sqlite3.Connection,
     run_id: str,
@@ -126,7 +143,8 @@ def delete(connection: sqlite3.Connection, run_id: str) -> int:
         ).fetchall()
     ]
     listed = json.dumps(ids)
-    for table, column in (("lines", "run_id"), ("artifacts", "run_id"), ("runs", "id")):
+    tables = ("lines", "artifacts", "orders", "once", "runs")
+    for table, column in ((table, "id" if table == "runs" else "run_id") for table in tables):
         connection.execute(
             f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (listed,)
         )
@@ -166,6 +184,8 @@ def _run(row: sqlite3.Row) -> RunRecord:
         tags=json.loads(row["tags"] or "[]"),
         inputs=json.loads(row["inputs"] or "{}"),
         upstream=json.loads(row["upstream"] or "[]"),
+        origin_id=row["origin_id"],
+        source=json.loads(row["source"] or "null"),
     )
 
 

@@ -111,9 +111,9 @@ def listed(
     rows = connection.execute(
         """SELECT key, task_name, family, size_bytes, created_at, expires_at, used_at, hits,
                seconds, seconds_saved, run_id
-           FROM results WHERE (?1 IS NULL OR task_name = ?1) AND (?2 IS NULL OR family = ?2)
+           FROM results WHERE task_name = coalesce(?, task_name) AND (? IS NULL OR family = ?)
            ORDER BY created_at DESC, id DESC""",
-        (task_name, group),
+        (task_name, group, group),
     )
     return [ResultRecord(*row) for row in rows]
 
@@ -126,8 +126,8 @@ def forget(
     run_id: str | None = None,
 ) -> Removed:
     """Take out the results that fit all that is given; without anything: all."""
-    where = """(?1 IS NULL OR key = ?1) AND (?2 IS NULL OR task_name = ?2)
-        AND (?3 IS NULL OR run_id = ?3)"""
+    where = """key = coalesce(?, key) AND task_name = coalesce(?, task_name)
+        AND run_id = coalesce(?, run_id)"""
     return _remove(connection, where, (key, task_name, run_id))
 
 
@@ -141,7 +141,7 @@ def prune(
     """Take out what has expired or is too old, and, over the size, what was used longest ago."""
     old = _remove(
         connection,
-        "expires_at <= ?1 OR (?2 IS NOT NULL AND created_at < ?2)",
+        "expires_at <= ? OR created_at < ?",
         (now, oldest_at),
     )
     excess = total_bytes(connection) - max_bytes

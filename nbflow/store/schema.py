@@ -82,6 +82,69 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX results_by_family ON results (family, created_at) WHERE family IS NOT NULL;
     CREATE INDEX results_by_expiry ON results (expires_at) WHERE expires_at IS NOT NULL;
     """,
+    # Flows that others than their caller run. The snapshot last, so that listing can leave it.
+    """
+    ALTER TABLE runs ADD COLUMN origin_id TEXT;
+    ALTER TABLE runs ADD COLUMN source TEXT;
+    -- What runs now, few rows whatever the store holds: limits and overlaps count them.
+    CREATE INDEX runs_begun ON runs (owner_id) WHERE kind = 'flow' AND parent_id IS NULL
+        AND owner_id > '' AND state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED');
+
+    CREATE TABLE deployments (
+        id TEXT PRIMARY KEY, flow_name TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+        target TEXT NOT NULL, folder TEXT NOT NULL, pool TEXT, place TEXT NOT NULL,
+        parameters TEXT NOT NULL, tags TEXT NOT NULL, description TEXT, version TEXT,
+        retries INTEGER NOT NULL, retry_delay REAL NOT NULL, concurrency_limit INTEGER,
+        autotask INTEGER NOT NULL, notify TEXT NOT NULL, server_id TEXT NOT NULL DEFAULT '',
+        is_paused INTEGER NOT NULL DEFAULT 0, created_at REAL NOT NULL, updated_at REAL NOT NULL,
+        snapshot BLOB
+    );
+    CREATE INDEX deployments_by_pool ON deployments (pool) WHERE pool IS NOT NULL;
+    CREATE INDEX deployments_by_place ON deployments (place);
+
+    CREATE TABLE schedules (
+        id TEXT PRIMARY KEY, deployment_id TEXT NOT NULL, name TEXT NOT NULL,
+        trigger TEXT NOT NULL, parameters TEXT NOT NULL, catch_up TEXT NOT NULL,
+        overlap TEXT NOT NULL, jitter_seconds REAL NOT NULL, until_at REAL,
+        is_active INTEGER NOT NULL, next_at REAL, created_at REAL NOT NULL,
+        updated_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX schedules_by_deployment ON schedules (deployment_id);
+
+    -- One row for each run that was asked for. A cause counts once per schedule; it is NULL for
+    -- what a person asked for. `taken_at` is also set where nobody is to take it any more.
+    CREATE TABLE orders (
+        run_id TEXT PRIMARY KEY, deployment_id TEXT NOT NULL, schedule_id TEXT, cause TEXT,
+        pool TEXT, due_at REAL NOT NULL, parameters TEXT NOT NULL, retries_left INTEGER NOT NULL,
+        retry_delay REAL NOT NULL, taken_at REAL, UNIQUE (schedule_id, cause)
+    ) WITHOUT ROWID;
+    CREATE INDEX orders_by_deployment ON orders (deployment_id);
+    CREATE INDEX orders_by_schedule ON orders (schedule_id) WHERE schedule_id IS NOT NULL;
+    CREATE INDEX orders_waiting ON orders (due_at, run_id, deployment_id, pool, schedule_id)
+        WHERE taken_at IS NULL;
+    CREATE INDEX orders_waiting_in_pool ON orders (pool, due_at)
+        WHERE taken_at IS NULL AND pool IS NOT NULL;
+    CREATE INDEX orders_waiting_of_schedule ON orders (schedule_id)
+        WHERE taken_at IS NULL AND schedule_id IS NOT NULL;
+
+    CREATE TABLE pools (
+        name TEXT PRIMARY KEY, kind TEXT NOT NULL, concurrency_limit INTEGER,
+        is_paused INTEGER NOT NULL DEFAULT 0, created_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE workers (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, pool TEXT NOT NULL, slots INTEGER,
+        host TEXT NOT NULL, pid INTEGER NOT NULL, started_at REAL NOT NULL,
+        heartbeat_at REAL NOT NULL
+    ) WITHOUT ROWID;
+
+    -- What was done for a run and is not to be done again, by any process.
+    CREATE TABLE once (run_id TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (run_id, what))
+        WITHOUT ROWID;
+
+    -- One row; its number grows with every change of deployments, schedules and pools.
+    CREATE TABLE declarations (revision INTEGER NOT NULL);
+    INSERT INTO declarations VALUES (0);
+    """,
 )
 
 

@@ -17,15 +17,16 @@ from typing import Any, TypeVar
 from nbflow.errors import StoreError
 from nbflow.model.events import Event
 from nbflow.model.records import ArtifactRecord, LimitRecord, LineRecord, ResultRecord, RunRecord
-from nbflow.store import keepsakes, limits, owners, queries, requests, results
+from nbflow.store import bells, keepsakes, limits, owners, queries, requests, results
 from nbflow.store.database import Database, unavailable
 from nbflow.store.journal import Entry, Journal, entry_of
+from nbflow.store.plans import Plans
 from nbflow.store.writer import Backend, Writer
 
 T = TypeVar("T")
 
 
-class Store(Backend[Entry]):
+class Store(Plans, Backend[Entry]):
     """One process' view of one store folder. Opens it when first used.
 
     Args:
@@ -157,16 +158,22 @@ class Store(Backend[Entry]):
 
     @property
     def watching(self) -> bool:
-        return self._journal is not None and self._journal.n_open > 0
+        return self._is_worker or (self._journal is not None and self._journal.n_open > 0)
 
     def poll(self, connection: sqlite3.Connection) -> None:
         for request in requests.take(connection, self.owner_id):
             self._on_request(request)
 
     def committed(self, connection: sqlite3.Connection) -> None:
+        assert self._journal is not None
+        if self._journal.has_news:
+            self._journal.has_news = False
+            bells.ring_all(self.folder)
         self.database.checkpoint(connection)
 
-    def failed(self, error: sqlite3.Error) -> None:
+    def failed(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
+        if self.database.make_room(connection):
+            return  # what failed is written when it is tried again
         reason = unavailable(self.database.path, error)
         _tell(f"{reason}. Runs go on, but are not recorded until it is possible again.")
 
@@ -180,7 +187,7 @@ class Store(Backend[Entry]):
         """Mark the runs of processes that are gone as Crashed. Cheap when there are none."""
         folder = self.folder
         for owner_id in owners.dead_owners(self.database.reader(), folder, self.owner_id):
-            self._do(partial(owners.bury, folder=folder, owner_id=owner_id))
+            self._do_and_ring(partial(owners.bury, folder=folder, owner_id=owner_id))
 
     def runs(self, **filters: Any) -> list[RunRecord]:
         """Runs, newest first; see `queries.runs` for the filters."""

@@ -57,7 +57,7 @@ class Backend(Generic[T]):
     def committed(self, connection: sqlite3.Connection) -> None:
         """A transaction is on disk."""
 
-    def failed(self, error: sqlite3.Error) -> None:
+    def failed(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         """A batch could not be written; called once until one could be again."""
 
     def release(self, connection: sqlite3.Connection) -> None:
@@ -233,7 +233,7 @@ class Writer(Generic[T]):
             if not isinstance(error, sqlite3.Error):  # a bug of ours must not stop the thread
                 logger.exception("%d journal entries could not be written", len(items))
                 return True
-            self._report(error)
+            self._report(connection, error)
             self._items.extendleft(reversed(items))
             self._shed()
             return False
@@ -262,11 +262,11 @@ class Writer(Generic[T]):
         while len(self._items) > _BACKLOG // 2:
             self._items.popleft()
 
-    def _report(self, error: sqlite3.Error) -> None:
+    def _report(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         if not self._broken:
             self._broken = True
             with contextlib.suppress(Exception):  # there may be nobody to tell
-                self._backend.failed(error)
+                self._backend.failed(connection, error)
 
     def _poll(self, connection: sqlite3.Connection) -> None:
         try:

@@ -255,3 +255,27 @@ def test_disk_that_is_full_from_the_start(mount):
     (home / "ballast").unlink()
     assert read(home, "SELECT count(*) FROM runs") == [(11,)]
     assert is_intact(home)
+
+
+def test_full_disk_gets_back_what_the_write_ahead_log_holds(mount):
+    """Else the log would keep the room that the file needs, and nothing be recorded any more."""
+    home = mount("size=4m")
+    told = run_child(
+        """
+        import sqlite3
+        from nbflow import flow, get_run_logger, wiring
+
+        @flow
+        def f(n):
+            get_run_logger().info("x" * 1_000)
+
+        for n in range(1_000):
+            f(n)
+        store = wiring.current().store
+        with store.database.connect() as connection:
+            print(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+        """,
+        home,
+        NBFLOW_LOG_LEVEL="INFO",
+    )
+    assert told[-1] == "1000"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nbflow import flow, get_run_logger, runs, tags, task, wiring
 from nbflow.model.events import LogEmitted, RunCreated, StateChanged
-from nbflow.model.runs import Run, RunKind
+from nbflow.model.runs import Appointment, Run, RunKind
 from nbflow.model.specs import TaskSpec
 from nbflow.model.states import FINAL_TYPES, STATE_NAMES, State, StateType, state_named
 from nbflow.store.store import Store
@@ -69,6 +69,40 @@ def test_run_is_recorded_with_all_that_is_known(store):
     assert (record.state_type, record.state_name) == (StateType.FAILED, "Failed")
     assert (record.run_count, record.started_at, record.ended_at) == (2, 12.5, run.state.at)
     assert record.owner_id == store.owner_id
+
+
+def test_run_tells_how_it_was_started_and_what_it_goes_on_from(store):
+    run = created(
+        store,
+        kind=RunKind.FLOW,
+        appointment=Appointment(run_id="r", name="n", origin_id="o" * 32),
+        source={"kind": "script", "target": "a.py:f"},
+    )
+    plain = created(store)
+    enter(store, run, "Completed")
+    store.flush()
+
+    record = store.find_run(run.id)
+    assert (record.origin_id, record.source) == ("o" * 32, run.source)
+    assert [line.state_name for line in store.lines(run.id)] == ["Pending", "Completed"]
+    record = store.find_run(plain.id)
+    assert (record.origin_id, record.source) == (None, None)
+
+
+def test_only_its_owner_writes_a_run(store, home):
+    """A process that counts as dead and is not may no longer say how its run ended."""
+    run = created(store)
+    store.flush()
+    other = Store(home, may_fall_back=False)
+    other.create_limit("open", 1)
+    enter(other, run, "Completed")
+    other.flush()
+
+    assert store.find_run(run.id).state_name == "Pending"
+    enter(store, run, "Failed")
+    store.flush()
+    assert store.find_run(run.id).state_name == "Failed"
+    other.close()
 
 
 @pytest.mark.parametrize("flushed", [True, False], ids=["apart", "one batch"])

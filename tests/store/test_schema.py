@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from children import Child, is_intact, read, run_child
+from declared import declare
 
 from nbflow.errors import StoreTooNew
 from nbflow.store.schema import MIGRATIONS, migrate
@@ -126,3 +127,25 @@ def test_eight_processes_open_an_empty_home_at_once(home):
     assert [child.stderr for child in children] == [""] * 8
     assert read(home, "SELECT count(*) FROM runs WHERE state_name = 'Completed'") == [(8,)]
     assert is_intact(home)
+
+
+def test_store_of_schema_two_is_brought_up_to_date_with_its_runs(home):
+    home.mkdir()
+    connection = sqlite3.connect(home / "nbflow.db", isolation_level=None)
+    migrate(connection, home / "nbflow.db", MIGRATIONS[:2])
+    connection.execute(
+        """INSERT INTO runs VALUES ('a', 'flow', 'f', 'n', NULL, 'a', 'o', 1, NULL, '["x"]',
+           '{"y":1}', NULL, 'COMPLETED', 'Completed', '', 1, 1, 2)"""
+    )
+    connection.execute("INSERT INTO variables VALUES ('v', '1', '[]', 0)")
+    connection.close()
+    opened = Store(home, may_fall_back=False)
+
+    record = opened.find_run("n")
+
+    assert (record.tags, record.inputs) == (["x"], {"y": 1})
+    assert (record.origin_id, record.source) == (None, None)
+    assert opened.variables() == {"v": 1}
+    assert opened.add_order(declare(opened).id).run_name
+    assert opened.revision() == 1
+    opened.close()

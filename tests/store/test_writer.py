@@ -51,7 +51,7 @@ class Numbers(Backend[int]):
         if self.poll_error is not None:
             raise self.poll_error
 
-    def failed(self, error: sqlite3.Error) -> None:
+    def failed(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         self.told.append(str(error))
 
     def release(self, connection: sqlite3.Connection) -> None:
@@ -196,7 +196,7 @@ def test_full_disk_is_told_once_and_nobody_waits(writer, backend):
 def test_what_could_not_be_written_is_tried_again_by_itself(backend):
     """Not only when something more is posted: a kernel may be idle for hours."""
     failed, written = threading.Event(), threading.Event()
-    backend.failed = lambda error: failed.set()
+    backend.failed = lambda connection, error: failed.set()
     backend.committed = lambda connection: written.set()
     backend.open().close()
     backend.open = lambda: sqlite3.connect(
@@ -335,7 +335,7 @@ def test_failing_poll_does_not_end_the_thread(writer, backend, caplog, error):
 
 
 def test_nobody_to_tell_does_not_end_the_thread(writer, backend):
-    def failed(error: sqlite3.Error) -> None:
+    def failed(connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         raise ValueError("I/O operation on closed file")
 
     backend.failed = failed
