@@ -13,6 +13,7 @@ _HOMES = {
     "Flow": "flows",
     "Task": "tasks",
     "flow": "flows",
+    "serve": "flows",
     "task": "tasks",
     # arguments
     "allow_failure": "model.annotations",
@@ -28,6 +29,9 @@ _HOMES = {
     "pause_flow_run": "flow_runs",
     "resume_flow_run": "flow_runs",
     "tags": "context",
+    # deployments
+    "deploy": "deployments",
+    "run_deployment": "deployments",
     # looking back
     "logs": "history",
     "runs": "history",
@@ -35,8 +39,9 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from nbflow.context import get_run_context, tags
+    from nbflow.deployments import deploy, run_deployment
     from nbflow.flow_runs import pause_flow_run, resume_flow_run
-    from nbflow.flows import Flow, flow
+    from nbflow.flows import Flow, flow, serve
     from nbflow.history import logs, runs
     from nbflow.logging import get_run_logger
     from nbflow.model.annotations import allow_failure, quote, unmapped
@@ -52,6 +57,7 @@ __all__ = [
     "Task",
     "allow_failure",
     "cell",
+    "deploy",
     "flow",
     "get_run_context",
     "get_run_logger",
@@ -60,7 +66,9 @@ __all__ = [
     "pause_flow_run",
     "quote",
     "resume_flow_run",
+    "run_deployment",
     "runs",
+    "serve",
     "tags",
     "task",
     "unload_ipython_extension",

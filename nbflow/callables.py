@@ -86,7 +86,7 @@ class RunCallable(Generic[P, R, S]):
         __tracebackhide__ = True
         if current_trace.get() is not None:
             return self._traced(args, kwargs, wait_for)  # type: ignore[no-any-return]
-        spec = self._fresh().spec
+        spec = self.newest_spec
         return wiring.current().engine.call(  # type: ignore[no-any-return]
             spec, args, kwargs, return_state=return_state, wait_for=wait_for
         )
@@ -123,6 +123,11 @@ class RunCallable(Generic[P, R, S]):
         assert trace is not None
         is_flow = isinstance(self.spec, FlowSpec)
         return trace.call(self.spec.name, (*args, *kwargs.values(), wait_for), is_flow=is_flow)
+
+    @property
+    def newest_spec(self) -> S:
+        """What calling it would run."""
+        return self._fresh().spec
 
     def _fresh(self) -> Self:
         """The newest definition: under `%autoreload` an imported name keeps the old object."""

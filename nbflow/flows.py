@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any, ParamSpec, TypeVar, overload
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from nbflow import wiring
 from nbflow.callables import H, RunCallable, described, named, plain_function
@@ -13,6 +14,11 @@ from nbflow.model.options import OptionChecks, check_known
 from nbflow.model.retries import RetryDelay
 from nbflow.model.specs import Colour, FlowSpec, Hooks, StateHook
 from nbflow.tracing import Trace, current_trace
+
+if TYPE_CHECKING:
+    from nbflow.schedules import Schedule
+    from nbflow.scheduling.declaring import Deployment
+    from nbflow.scheduling.handles import Serving
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,6 +95,121 @@ class Flow(RunCallable[P, R, FlowSpec]):
             current_trace.reset(token)
         return trace.mermaid()
 
+    def to_deployment(
+        self,
+        name: str,
+        *,
+        cron: str | None = None,
+        interval: float | str | timedelta | None = None,
+        rrule: str | None = None,
+        at: str | datetime | None = None,
+        schedule: Schedule | None = None,
+        schedules: Iterable[Schedule] | None = None,
+        timezone: str | None = None,
+        catch_up: str | None = None,
+        overlap: str | None = None,
+        jitter: float | str | timedelta | None = None,
+        until: str | datetime | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        concurrency_limit: int | None = None,
+        paused: bool | None = None,
+        work_pool_name: str | None = None,
+        notify: str | Iterable[str] | None = None,
+    ) -> Deployment:
+        """The flow with a name, parameters and schedules, for `serve()` and `deploy()`.
+
+        At most one of `cron`, `interval`, `rrule`, `at`, `schedule` and `schedules`.
+
+        Args:
+            cron: Five fields, such as "0 8 * * 1-5".
+            interval: Seconds, a timedelta or a text such as "6h".
+            rrule: As in RFC 5545.
+            at: One instant.
+            schedule: As `nbflow.schedules` makes them.
+            timezone: Whose wall times are meant, such as "America/Montreal".
+            catch_up: What becomes of fire times that nobody was there for: "skip", "latest" (the
+                default) or "all".
+            overlap: What becomes of a fire time while the run before it goes on: "skip" (the
+                default), "queue", "cancel" or "allow".
+            jitter: A run begins up to so much after its fire time.
+            until: No fire time comes after it.
+            parameters: For each run; checked now.
+            concurrency_limit: How many of its runs at a time.
+            paused: True: no run begins before it is resumed. None: as it was.
+            work_pool_name: Whose workers run it.
+            notify: Where to tell of failure, recovery and lateness; addresses for apprise.
+
+        Raises:
+            InvalidSchedule, InvalidOption: An option does not take its value.
+            ParameterError: The parameters do not fit the flow.
+        """
+        from nbflow.scheduling.declaring import declare, schedules_from
+
+        return declare(
+            self,
+            name,
+            schedules=schedules_from(
+                schedules,
+                cron=cron,
+                interval=interval,
+                rrule=rrule,
+                at=at,
+                schedule=schedule,
+                timezone=timezone,
+                catch_up=catch_up,
+                overlap=overlap,
+                jitter=jitter,
+                until=until,
+            ),
+            parameters=parameters,
+            tags=tags,
+            description=description,
+            version=version,
+            concurrency_limit=concurrency_limit,
+            paused=paused,
+            work_pool_name=work_pool_name,
+            notify=notify,
+        )
+
+    def deploy(self, name: str, *, work_pool_name: str | None = None, **options: Any) -> str:
+        """Have the workers of a work pool run it by its schedules; gives the deployment's id.
+
+        A flow of a script is read from its file for each run. A flow of a notebook is kept as it is
+        now, with the values that it uses. Prints one line about what was deployed.
+
+        Args:
+            options: As `to_deployment` takes them.
+
+        Raises:
+            PoolNotFound: There is no such pool; says how to create it.
+            NotPicklable: Something it uses cannot go to another process; names it.
+            InvalidSchedule, InvalidOption, UnknownOption, ParameterError: As `to_deployment`.
+        """
+        from nbflow.deployments import deploy
+
+        check_known(options, _DEPLOYMENT_OPTIONS, f"deploy() of {self.name!r}")
+        deployment = self.to_deployment(name, work_pool_name=work_pool_name, **options)
+        return deploy(deployment)[0]
+
+    def serve(self, name: str | None = None, **options: Any) -> Serving | None:
+        """Run it by its schedules in this process.
+
+        In a notebook it returns at once, with a handle: a background thread runs the flow. In a
+        script it blocks until Ctrl-C or SIGTERM, and gives nothing.
+
+        Args:
+            name: Of the deployment; default: the flow's name.
+            options: As `to_deployment` takes them.
+
+        Raises:
+            InvalidSchedule, InvalidOption, UnknownOption, ParameterError: As `to_deployment`.
+        """
+        check_known(options, _DEPLOYMENT_OPTIONS, f"serve() of {self.name!r}")
+        return serve(self.to_deployment(name or self.name, **options))
+
     def on_cancellation(self, hook: H) -> H:
         """As a decorator: call the function when a run is cancelled."""
         return self._add_hook("on_cancellation", hook)
@@ -99,6 +220,7 @@ class Flow(RunCallable[P, R, FlowSpec]):
 
 
 _OPTIONS = frozenset(Flow.__init__.__kwdefaults__ or ())
+_DEPLOYMENT_OPTIONS = frozenset(Flow.to_deployment.__kwdefaults__ or ())
 
 
 @overload
@@ -115,6 +237,20 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     """
     check_known(options, _OPTIONS, "@flow")
     return functools.partial(Flow, **options) if fn is None else Flow(fn, **options)
+
+
+def serve(*deployments: Deployment) -> Serving | None:
+    """Run several deployments by their schedules in this process; see `Flow.serve`.
+
+    Args:
+        deployments: As `flow.to_deployment(...)` gives them.
+
+    Raises:
+        NbflowError: None was given.
+    """
+    from nbflow.scheduling.handles import serve_all
+
+    return serve_all(deployments)
 
 
 async def _exhaust(items: AsyncIterable[Any]) -> None:

@@ -15,7 +15,12 @@ __all__ = ["logs", "runs"]
 
 
 def runs(
-    *, kind: str | None = None, state: str | None = None, name: str | None = None, limit: int = 100
+    *,
+    kind: str | None = None,
+    state: str | None = None,
+    name: str | None = None,
+    deployment: str | None = None,
+    limit: int = 100,
 ) -> pd.DataFrame:
     """Recorded runs of every process, newest first.
 
@@ -23,6 +28,7 @@ def runs(
         kind: "flow" or "task"; None: both.
         state: A state's name or type, such as "Failed".
         name: Name of a run, flow or task.
+        deployment: Only runs of this deployment or schedule: its name, or `flow/name`.
 
     Returns:
         One row a run: id, name, kind, of (its flow's or task's name), state, message, tries,
@@ -34,7 +40,11 @@ def runs(
     store.flush()
     store.reap()
     records = store.runs(
-        kind=None if kind is None else RunKind(kind), state=state, name=name, limit=limit
+        kind=None if kind is None else RunKind(kind),
+        state=state,
+        name=name,
+        deployment=deployment,
+        limit=limit,
     )
     frame = pd.DataFrame(
         {

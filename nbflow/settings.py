@@ -30,6 +30,10 @@ class Settings:
         cache_min_seconds: With `%autotask`, a cell that takes less is run each time.
         stable_output: Show no times, ids or names that differ from run to run (for nbval).
         parent_run: Id of the flow run that this process' runs belong to; set by `nbflow run`.
+        origin_run: Of a kernel: what names that flow run also in runs that go on from it; set by
+            `nbflow run`.
+        keep_alive_seconds: While schedules or runs live, a kernel that looks idle tells Jupyter
+            this often that it is not, so that it is not culled; 0: never.
     """
 
     home: Path = Path("~/.nbflow")
@@ -43,6 +47,8 @@ class Settings:
     cache_min_seconds: float = 0.01
     stable_output: bool = False
     parent_run: str = ""
+    origin_run: str = ""
+    keep_alive_seconds: float = 60.0
 
     @property
     def log_level_number(self) -> int:

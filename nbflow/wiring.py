@@ -6,8 +6,9 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from nbflow.bus import EventBus
 from nbflow.console import Console
@@ -19,6 +20,8 @@ from nbflow.results.results import Results
 from nbflow.settings import Settings, load_settings
 from nbflow.store.requests import Request
 from nbflow.store.store import Store
+
+_BEGIN_SECONDS = 10.0  # that a run which was taken may need to begin
 
 
 class Wiring:
@@ -50,6 +53,7 @@ class Wiring:
         self._console = Console(settings.log_level_number)
         self._end_console = self.bus.subscribe(self._console.on_event)
         self.bus.subscribe(HookCaller(self.engine.loop.run).on_event)
+        self._closers: list[Callable[[], object]] = []
 
     def silence_console(self) -> None:
         """Write no log lines to the terminal: a front end of its own shows the runs."""
@@ -63,7 +67,7 @@ class Wiring:
     def handle(self, request: Request) -> None:
         """Do what another process asks of a run here. Called on the store thread."""
         verbs = {
-            "cancel": self.engine.cancel,
+            "cancel": self._cancel,
             "pause": self.engine.pause,
             "resume": self.engine.resume,
         }
@@ -72,14 +76,29 @@ class Wiring:
             target=verbs[request.verb], args=(request.run_id,), name="nbflow-request", daemon=True
         ).start()
 
+    def _cancel(self, run_id: str) -> None:
+        """End a run of this process, also one that it has taken and not begun yet."""
+        end = time.monotonic() + _BEGIN_SECONDS
+        while not self.engine.cancel(run_id) and time.monotonic() < end:
+            record = self.store.find_run(run_id)
+            if record.is_final or record.owner_id != self.store.owner_id:
+                return
+            time.sleep(0.02)
+
     def close(self, *, wait: bool = True) -> None:
         """End the runs, write everything, end the threads.
 
         Args:
             wait: Whether to wait for tasks that were submitted outside of flows.
         """
+        while self._closers:
+            self._closers.pop()()
         self.engine.close(wait=wait)
         self.store.close()
+
+    def before_close(self, closer: Callable[[], object]) -> None:
+        """Have something called when this wiring is closed, before all else of it ends."""
+        self._closers.append(closer)
 
 
 _current: Wiring | None = None
@@ -133,8 +152,14 @@ def using(settings: Settings) -> Iterator[Wiring]:
 
 
 def _at_exit() -> None:
-    # A kernel that is told to stop must stop; a script's submitted tasks are worth waiting for.
-    close(wait="ipykernel" not in sys.modules)
+    connected = _current
+    try:
+        # A kernel that is told to stop must stop; a script's submitted tasks are worth waiting for.
+        close(wait="ipykernel" not in sys.modules)
+    except KeyboardInterrupt:  # again, while the end is being written
+        if connected is not None:
+            with suppress(KeyboardInterrupt):
+                connected.close(wait=False)
 
 
 def _after_fork() -> None:

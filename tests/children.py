@@ -45,6 +45,11 @@ class Child:
             raise AssertionError(self._process.communicate()[1])
         return line.strip()
 
+    def error_line(self) -> str:
+        """The next line of its stderr; empty: there is none any more."""
+        assert self._process.stderr is not None
+        return self._process.stderr.readline().strip()
+
     def tell(self, text: str = "") -> None:
         """Give it a line on stdin."""
         assert self._process.stdin is not None

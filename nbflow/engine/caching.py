@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbflow.engine.context import current_run
 from nbflow.engine.pool import ThreadPool, current_pool
+from nbflow.engine.resumption import ResumePlan, add_calls, flow_path, may_resume
 from nbflow.errors import Unfingerprintable
 from nbflow.model.specs import CacheSubject, Keeper, TaskSpec
 from nbflow.model.states import Deferred, State
@@ -43,8 +45,9 @@ class CachePlan:
         """
         self.began_at = time.time()
         options = self.spec.results
+        flow_run_id = flow_path(context) or context.run.flow_run_id
         subject = CacheSubject(
-            self.spec.fn, self.spec.name, context.run, context.run.flow_run_id, self.spec.owner
+            self.spec.fn, self.spec.name, context.run, flow_run_id, self.spec.owner
         )
         policy = options.policy or DEFAULT
         try:
@@ -53,7 +56,10 @@ class CachePlan:
             # A wrong key may not stop the task, but must not go unseen either.
             _warn_once(self.spec.name, error)
             return None
-        if self.key is None or options.refresh:
+        if self.key is None:
+            return None
+        if options.refresh:
+            add_calls(context.run, self.key)
             return None
         run = context.run
 
@@ -72,6 +78,7 @@ class CachePlan:
         if isinstance(found, Hit):
             return found
         self.claim = found
+        add_calls(run, self.key)
         if is_over():  # it was cancelled, and nobody waits for this thread
             self.release()
         return None
@@ -113,10 +120,16 @@ def plan(results: Results, context: RunContext) -> Keeper | None:
     if spec.results.keeper is not None:
         keeper: Keeper = spec.results.keeper
         return keeper
+    if context.scope.origin_id:
+        caller = current_run.get()
+        if caller is not None:
+            context.run.calls = caller.run.calls
     persist = spec.persist_result
     if persist is None:
         persist = spec.results.policy is not None or context.scope.persist
-    return CachePlan(results, spec) if persist else None
+    if persist:
+        return CachePlan(results, spec)
+    return ResumePlan(results, spec) if may_resume(context) else None
 
 
 _waiting_lock = threading.Lock()

@@ -28,6 +28,8 @@ class FlowScope:
         persist: Whether results are kept where a task does not say.
         gate: Closed while the flow run is paused.
         cancelled: Whether its end was asked for.
+        origin_id: The flow run whose kept results its tasks use; empty: each flow run its own.
+        is_resumable: Whether results are kept for a run that goes on from this one.
     """
 
     __slots__ = (
@@ -35,6 +37,8 @@ class FlowScope:
         "cancelled",
         "failed",
         "gate",
+        "is_resumable",
+        "origin_id",
         "parameters",
         "persist",
         "run",
@@ -42,7 +46,9 @@ class FlowScope:
         "unfinished",
     )
 
-    def __init__(self, run: Run | None, runner: TaskRunner, persist: bool = False) -> None:
+    def __init__(
+        self, run: Run | None, runner: TaskRunner, persist: bool = False, origin_id: str = ""
+    ) -> None:
         self.run = run
         self.runner = runner
         self.persist = persist
@@ -51,6 +57,8 @@ class FlowScope:
         self.failed: set[TaskFuture[Any]] = set()
         self.gate: threading.Event | None = None
         self.cancelled = False
+        self.origin_id = origin_id
+        self.is_resumable = False
         self._numbers: dict[str, itertools.count[int]] = {}
 
     def number(self, name: str) -> int:

@@ -22,6 +22,7 @@ from nbflow.engine.loop import LoopThread
 from nbflow.engine.pool import ThreadPool
 from nbflow.engine.protocol import flow_run, task_run
 from nbflow.engine.relay import Relay, when_all_done
+from nbflow.engine.resumption import calls_of_flow, forget, source_of_call
 from nbflow.engine.runners import TaskRunner, ThreadPoolTaskRunner
 from nbflow.engine.stack import check_room
 from nbflow.engine.timers import Timers
@@ -30,7 +31,7 @@ from nbflow.errors import CancelledRun, CrashedRun
 from nbflow.model.describe import describe_arguments
 from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.ids import friendly_name
-from nbflow.model.runs import Run, RunKind
+from nbflow.model.runs import Appointment, Run, RunKind
 from nbflow.model.specs import Colour, FlowSpec, Spec, TaskSpec
 from nbflow.model.states import FINAL_TYPES, State, StateType, state_named
 from nbflow.results.results import Results
@@ -103,17 +104,22 @@ class Engine:
         *,
         return_state: bool = False,
         wait_for: Any = None,
+        appointment: Appointment | None = None,
     ) -> Any:
         """Run a flow or task on the caller's thread or loop.
 
         Gives what calling the function gives: a value, a coroutine, a generator. Only inside a
         synchronous run, an async function too gives its value: it runs on a loop of nbflow's.
+
+        Args:
+            return_state: Give the final state instead. Not for generators.
+            appointment: Of a flow run that was asked for earlier. Not for generators.
         """
         __tracebackhide__ = True
         if spec.colour is Colour.SYNC:
-            return self._call_sync(spec, args, kwargs, return_state, wait_for)
+            return self._call_sync(spec, args, kwargs, return_state, wait_for, appointment)
         if spec.colour is Colour.ASYNC:
-            coroutine = self._call_async(spec, args, kwargs, return_state, wait_for)
+            coroutine = self._call_async(spec, args, kwargs, return_state, wait_for, appointment)
             caller = current_run.get()
             if caller is None or caller.spec.colour.is_async or self.loop.is_current():
                 return coroutine
@@ -129,11 +135,12 @@ class Engine:
         kwargs: dict[str, Any],
         return_state: bool,
         wait_for: Any,
+        appointment: Appointment | None,
     ) -> Any:
         __tracebackhide__ = True
         before = interrupts.hold()
         try:
-            context, protocol = self._begin(spec, args, kwargs, wait_for)
+            context, protocol = self._begin(spec, args, kwargs, wait_for, appointment)
             try:
                 self.publish(RunCreated(context.run, context.run.state))
                 state = drivers.drive(protocol, self.tries)
@@ -150,9 +157,10 @@ class Engine:
         kwargs: dict[str, Any],
         return_state: bool,
         wait_for: Any,
+        appointment: Appointment | None,
     ) -> Any:
         __tracebackhide__ = True
-        context, protocol = self._begin(spec, args, kwargs, wait_for)
+        context, protocol = self._begin(spec, args, kwargs, wait_for, appointment)
         try:
             self.publish(RunCreated(context.run, context.run.state))
             state = await drivers.drive_async(protocol, self.tries)
@@ -238,7 +246,12 @@ class Engine:
         return future
 
     def _begin(
-        self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+        self,
+        spec: Spec,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+        appointment: Appointment | None = None,
     ) -> tuple[RunContext, Any]:
         """A new run and its protocol, for a caller that drives it itself.
 
@@ -248,7 +261,7 @@ class Engine:
         if isinstance(spec, TaskSpec):
             context = self._create(RunKind.TASK, spec, args, kwargs, upstream)
             return context, self._task_protocol(context, upstream)
-        context = self._create(RunKind.FLOW, spec, args, kwargs, upstream)
+        context = self._create(RunKind.FLOW, spec, args, kwargs, upstream, appointment)
         with self._lock:
             self._scopes[context.run.id] = context.scope
         return context, flow_run(self, context, upstream)
@@ -268,6 +281,9 @@ class Engine:
                     runner.close()
             if run.parent_id is None or run.parent_id == self._parent_run_id:
                 self._flush()  # its result counts as given: it must survive whatever comes now
+            calls = run.calls
+            if calls is not None and calls.is_outermost and run.state.is_completed():
+                forget(self.results, calls.origin)
 
     def _task_protocol(self, context: RunContext, upstream: Upstream | None) -> Any:
         plan = caching.plan(self.results, context)
@@ -283,6 +299,7 @@ class Engine:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         upstream: Upstream | None,
+        appointment: Appointment | None = None,
     ) -> RunContext:
         check_room(f"{spec.name!r}")
         caller = current_run.get()
@@ -301,14 +318,24 @@ class Engine:
         )
         if kind is RunKind.FLOW:
             assert isinstance(spec, FlowSpec)
-            scope = FlowScope(run, self._new_runner(spec), self._persists(spec, scope))
+            outer = scope
+            persists = self._persists(spec, outer)
+            scope = FlowScope(run, self._new_runner(spec), persists, outer.origin_id)
+            scope.is_resumable = outer.is_resumable
+            if appointment is not None:
+                _keep(run, scope, appointment)
+            elif parent_id is None:
+                run.source = source_of_call(spec, args, kwargs)
+            scope.is_resumable &= spec.persist_result is not False
+            outer_calls = None if caller is None or appointment is not None else caller.run.calls
+            run.calls = calls_of_flow(run, scope, outer_calls)
         if spec.log_prints is not None:
             log_prints = spec.log_prints
         run.inputs = describe_arguments(args, kwargs, spec.positional)
         if upstream is not None:
             run.upstream = tuple(future.run.id for future in upstream.futures)
         context = RunContext(run, spec, scope, args, kwargs, log_prints)
-        run.name = self._name(context)
+        run.name = run.name or self._name(context)
         return context
 
     def _name(self, context: RunContext) -> str:
@@ -371,6 +398,8 @@ class Engine:
             raise
         if kind in FINAL_TYPES:
             run.parameters = None  # a finished run keeps its arguments no longer alive
+            if run.kind is RunKind.TASK:
+                run.calls = None
         return state
 
     def may_retry(self, context: RunContext, state: State) -> bool:
@@ -501,6 +530,18 @@ class Engine:
     ) -> None:
         if level >= self._log_level:
             self.publish(LogEmitted(context.run, level, name, message, at, echo))
+
+
+def _keep(run: Run, scope: FlowScope, appointment: Appointment) -> None:
+    """Make a new run the one that was asked for."""
+    run.appointment = appointment
+    run.id = run.flow_run_id = appointment.run_id
+    run.name, run.scheduled_at = appointment.name, appointment.scheduled_at
+    run.tags |= appointment.tags
+    run.run_count = appointment.run_count
+    run.source = appointment.source or ({"kind": "order"} if appointment.deployment_id else None)
+    scope.origin_id = appointment.origin_id or run.id
+    scope.is_resumable = appointment.is_resumable
 
 
 class _LoopRun:

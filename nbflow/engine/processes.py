@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from nbflow.engine.capture import emit
 from nbflow.engine.effects import Call, Outcome
 from nbflow.engine.runners import Answered, checked_workers
 from nbflow.errors import CrashedRun, NbflowError, NotPicklable, RemoteError
+
+_PARENT_SECONDS = 0.25  # between two looks at whether the parent lives
 
 
 class ProcessPoolTaskRunner:
@@ -102,6 +105,9 @@ class ProcessPoolTaskRunner:
             elif work.slot is not None:
                 work.slot.kill()
 
+    def __reduce__(self) -> tuple[type[ProcessPoolTaskRunner], tuple[int | None]]:
+        return type(self), (self.max_workers,)  # with its flow, to where that is deployed
+
     def __repr__(self) -> str:
         return f"ProcessPoolTaskRunner(max_workers={self.max_workers})"
 
@@ -132,7 +138,7 @@ class _Slot:
         self.broken = False
         self._is_up = False
         self._executor = ProcessPoolExecutor(
-            max_workers=1, timeout=None, initializer=_in_own_session
+            max_workers=1, timeout=None, initializer=_in_own_session, initargs=(os.getpid(),)
         )
 
     def run(self, work: _Work, done: Done) -> None:
@@ -257,11 +263,25 @@ def _global_names(fn: Any) -> list[str]:
     return [name for name in code.co_names if name in fn.__globals__] if code else []
 
 
-def _in_own_session() -> None:
+def _in_own_session(parent: int) -> None:
     """In the worker: an interrupt of the kernel is not for it; whatever it starts dies with it."""
     with suppress(OSError):
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """In the worker: end with the process it works for, however that ends.
+
+    loky's workers would wait for work for ever; one at work would go on beside a new try. Not by
+    PR_SET_PDEATHSIG: that signal comes when the *thread* ends that started the worker.
+    """
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def _nothing(payload: bytes) -> bytes:

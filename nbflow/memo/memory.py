@@ -41,6 +41,7 @@ class CellMemory:
         self.probes = dict(probes or {})
         self.is_injected = is_injected
         self.world = ""  # a digest of the cells that changed the process unseen, in order
+        self._numbers: dict[str, int] = {}
 
     def visit(
         self,
@@ -50,6 +51,7 @@ class CellMemory:
         refresh: bool = False,
         expiration_seconds: float | None = None,
         alone: bool = True,
+        origin: str = "",
     ) -> Visit:
         """Look at a cell that is about to run.
 
@@ -59,6 +61,8 @@ class CellMemory:
             expiration_seconds: How long what is kept may be used.
             alone: Whether no other cell runs at the same time. If not, what the cell writes is
                 told from its source, and changes to shared state cannot be told apart.
+            origin: The run for which, and for those that go on from it, also that is kept which
+                reads clock, network and the like; empty: for none.
         """
         return Visit(
             self,
@@ -67,12 +71,20 @@ class CellMemory:
             refresh=refresh,
             expiration_seconds=expiration_seconds,
             alone=alone,
+            origin=origin,
         )
 
     def noted(self, first_key: str) -> dict[str, Any] | None:
         """What is noted under a first key: "parts" and "needs"; None: nothing."""
         hit = self.results.lookup(f"{first_key}{NEEDS}", JSONSerializer())
         return None if hit is None else hit.value
+
+    def number(self, parts: Mapping[str, str]) -> int:
+        """0, 1, 2, ...: how many cells with this key were numbered before in this kernel."""
+        key = fingerprint(sorted(parts.items()))
+        number = self._numbers.get(key, 0)
+        self._numbers[key] = number + 1
+        return number
 
     def names(self) -> list[str]:
         """The user's names."""

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -21,6 +21,7 @@ from nbflow.memo.chains import chains
 from nbflow.memo.dependencies import Dependency, dependency
 from nbflow.memo.effects import code_effects, module_values, opens_only_named, packages_used
 from nbflow.memo.hidden import load_first
+from nbflow.memo.known import HARMLESS_MAGICS, IGNORED, OVERRULED, TRANSPARENT
 from nbflow.memo.outcomes import (
     LAST,
     Aftermath,
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 _VERSION = 1
 _MOST_SETS = 8
+_OF_RUN_SECONDS = 7 * 86_400.0  # how long a run that failed can be gone on from
 #: Follows a first key: the entry of what else outcomes under it depend on.
 NEEDS = "-needs"
 
@@ -56,6 +58,7 @@ class Memory(Protocol):
 
     def names(self) -> list[str]: ...
     def noted(self, first_key: str) -> dict[str, Any] | None: ...
+    def number(self, parts: Mapping[str, str]) -> int: ...
     def changed_unseen(self, what: object) -> None: ...
 
 
@@ -77,6 +80,8 @@ class Visit:
         parts: What its first key is made of, for people to compare.
         key: Under which it was found or kept; None: neither.
         changed: Names that it was seen to change in place.
+        is_of_run: Whether only runs that go on from this one may find it: what it asked of the
+            world may be answered otherwise to others.
     """
 
     def __init__(
@@ -88,8 +93,10 @@ class Visit:
         refresh: bool,
         expiration_seconds: float | None,
         alone: bool,
+        origin: str = "",
     ) -> None:
         self.memory = memory
+        self._origin = origin
         self.alone = alone
         self.expiration_seconds = expiration_seconds
         self.cell = cell
@@ -99,6 +106,8 @@ class Visit:
         self.parts: dict[str, str] = {}
         self.key: str | None = None
         self.first_key: str | None = None
+        self.is_of_run = False
+        self._part_of_run = ""
         self.changed: tuple[str, ...] = ()
         self._reading: Reading | None = None
         self._reads_environment = self._reads_place = False
@@ -120,7 +129,7 @@ class Visit:
         self._look_at_source()
         load_first(cell.source)
         namespace = memory.namespace
-        wanted = {name for name in cell.reads if name not in _IGNORED}
+        wanted = {name for name in cell.reads if name not in IGNORED}
         users = set(memory.names())
         wanted |= cell.mentioned & users
         # Also names that shadow a builtin, which the source alone does not tell.
@@ -147,14 +156,39 @@ class Visit:
         self._reads_place = found.reads_place
         self.parts = self._key_parts(reading)
         if not self.reasons.against(forced=self.forced):
-            self.first_key = "cell-" + fingerprint(sorted(self.parts.items()))
+            self.first_key = _first_key(self.parts)
+        elif self._origin and not self.reasons.bars:
+            self._bind_to_run()
+
+    def _bind_to_run(self) -> None:
+        """Have it found by runs that go on from this one, and by no others."""
+        self.parts = self._parts_of_run()
+        self.first_key = _first_key(self.parts)
+        self.is_of_run = True
+
+    def _parts_of_run(self) -> dict[str, str]:
+        # Numbered: of two equal cells each is run.
+        if not self._part_of_run:
+            self._part_of_run = f"{self._origin} {self.memory.number(self.parts)}"
+        return {**self.parts, "run": self._part_of_run}
+
+    @property
+    def asked_for_run(self) -> bool:
+        """Whether the cell, which has run, asked something of the world in a run to go on from."""
+        seen = self._observation.reasons if self._observation is not None else ()
+        asked = self.reasons.reads or not OVERRULED.isdisjoint(seen)
+        return bool(self._origin and asked)
+
+    def _against(self) -> str:
+        """Why it is not to be kept; empty: nothing speaks against it."""
+        return self.reasons.against(forced=self.forced or self.is_of_run)
 
     def _look_at_source(self) -> None:
         for effect in self.cell.effects:
             told = f"{REASONS[effect.kind]} {effect.told}".strip()
             where = self.reasons.reads if effect.kind is EffectKind.INPUT else self.reasons.bars
             where[told] = None
-            is_harmless = effect.told.lstrip("%").split(" ")[0] in _HARMLESS_MAGICS
+            is_harmless = effect.told.lstrip("%").split(" ")[0] in HARMLESS_MAGICS
             if effect.kind is EffectKind.NAMESPACE or (
                 effect.kind is EffectKind.MAGIC and not is_harmless
             ):
@@ -197,28 +231,32 @@ class Visit:
             **{group: settings[group] for group in hidden.keyed(settings, packages)},
         }
 
-    def _second_key(self, states: Iterable[tuple[str, str, str]]) -> str:
-        return "cell-" + fingerprint(self.first_key, sorted(states))
-
     # --- finding --------------------------------------------------------------------------------
 
     def find(self) -> Remembered | None:
         """What the cell did before in this very situation, if that is known."""
         if self.first_key is None or self.refresh:
             return None
+        found = self._found_under(self.first_key)
+        if found is None and self._origin and not self.is_of_run:
+            # That it asks something of the world may not be told by its source, only by a run.
+            found = self._found_under(_first_key(self._parts_of_run()))
+        return found
+
+    def _found_under(self, first_key: str) -> Remembered | None:
         assert self._reading is not None
         serializer = serializer_for(self.cell, self.memory.namespace, self._reading)
-        for dependencies in self._known_dependencies():
-            key = self._second_key((one.kind, one.name, one.state_now()) for one in dependencies)
+        for dependencies in self._known_dependencies(first_key):
+            states = ((one.kind, one.name, one.state_now()) for one in dependencies)
+            key = _second_key(first_key, states)
             hit = self.memory.results.lookup(key, serializer)
             if hit is not None and isinstance(hit.value, Outcome) and self._fits(hit.value):
                 self.key = key
                 return Remembered(hit.value, key, hit.created_at, hit.seconds)
         return None
 
-    def _known_dependencies(self) -> list[list[Dependency]]:
-        assert self.first_key is not None
-        noted = self.memory.noted(self.first_key)
+    def _known_dependencies(self, first_key: str) -> list[list[Dependency]]:
+        noted = self.memory.noted(first_key)
         needs = noted["needs"] if noted is not None else []
         return [[Dependency.from_json(one) for one in known] for known in needs]
 
@@ -300,7 +338,9 @@ class Visit:
         assert self._before is not None
         assert self._observation is not None
         self._look_at_run()
-        if reason := self.reasons.against(forced=self.forced):
+        if self._origin and self.first_key and self._against() and not self.reasons.bars:
+            self._bind_to_run()
+        if reason := self._against():
             self._tell_world()
             return reason
         assert self.first_key is not None
@@ -310,7 +350,8 @@ class Visit:
             )
             self.changed = outcome.changed
             dependencies = self._dependencies(outcome)
-            key = self._second_key((one.kind, one.name, one.state) for one in dependencies)
+            states = ((one.kind, one.name, one.state) for one in dependencies)
+            key = _second_key(self.first_key, states)
             self.memory.results.save(
                 key,
                 outcome,
@@ -318,7 +359,7 @@ class Visit:
                 run_id=run_id,
                 seconds=seconds,
                 serializer=serializer,
-                expiration_seconds=self.expiration_seconds,
+                expiration_seconds=self._expiration_seconds(),
                 group=self.first_key,
             )
             self._keep_dependencies(dependencies, run_id)
@@ -372,7 +413,7 @@ class Visit:
         assert self._before is not None
         assert self._observation is not None
         for reason in self._observation.reasons:
-            where = self.reasons.reads if reason in _OVERRULED else self.reasons.bars
+            where = self.reasons.reads if reason in OVERRULED else self.reasons.bars
             where[reason] = None
         after = hidden.settings(self.memory.probes)
         for group, digest in after.items():
@@ -394,7 +435,7 @@ class Visit:
                 continue
             kind = type(namespace.get(root))
             top = kind.__module__.partition(".")[0]
-            if top not in _TRANSPARENT and is_library_module(kind.__module__):
+            if top not in TRANSPARENT and is_library_module(kind.__module__):
                 self.reasons.bars[f"it calls {chain} for its effect"] = None
                 self.reasons.changes_process = True
 
@@ -438,7 +479,8 @@ class Visit:
         return paths
 
     def _keep_dependencies(self, dependencies: list[Dependency], run_id: str) -> None:
-        known = self._known_dependencies()
+        assert self.first_key is not None
+        known = self._known_dependencies(self.first_key)
         names = {(one.kind, one.name) for one in dependencies}
         others = [one for one in known if {(d.kind, d.name) for d in one} != names]
         kept = [dependencies, *others][:_MOST_SETS]
@@ -452,18 +494,20 @@ class Visit:
             run_id=run_id,
             seconds=0.0,
             serializer=JSONSerializer(),
+            expiration_seconds=self._expiration_seconds() if self.is_of_run else None,
             group=self.first_key,
         )
 
+    def _expiration_seconds(self) -> float | None:
+        given = self.expiration_seconds
+        if not self.is_of_run:
+            return given
+        return _OF_RUN_SECONDS if given is None else min(given, _OF_RUN_SECONDS)
 
-#: Magics whose effects are seen otherwise, or that have none on later cells.
-_HARMLESS_MAGICS = {"time", "timeit", "matplotlib", "config", "writefile", "capture", "ls", "pwd",
-                    "who", "whos", "precision", "cd", "env", "bash", "sh", "html", "HTML",
-                    "latex", "markdown", "svg", "javascript", "js", "load_ext", "autoreload",
-                    "pip", "conda", "history", "prun", "task", "flow", "nbflow"}  # fmt: skip
-_IGNORED = {"In", "Out", "get_ipython", "exit", "quit", "display"}
-#: Libraries whose objects show in their digest all that their methods change.
-_TRANSPARENT = {"builtins", "numpy", "pandas", "collections", "polars", "pyarrow", "sklearn",
-                "datetime", "decimal", "fractions", "matplotlib", "scipy", "statsmodels",
-                "array", "random", "re", "pathlib", "string", "networkx"}  # fmt: skip
-_OVERRULED = {"it uses the network", "it waits for input", "it draws fresh randomness"}
+
+def _first_key(parts: Mapping[str, str]) -> str:
+    return "cell-" + fingerprint(sorted(parts.items()))
+
+
+def _second_key(first_key: str, states: Iterable[tuple[str, str, str]]) -> str:
+    return "cell-" + fingerprint(first_key, sorted(states))

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,6 +279,15 @@ class Results:
         removed = self._index.forget_results(key=key, task_name=task_name, run_id=run_id)
         self._open().files.remove(removed.files)
         return removed.n, removed.size_bytes
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Drop these results as far as they are there; quicker than `forget` for a few of many."""
+        files = self._open().files
+        for key in keys:
+            row = self._index.get_result(key)
+            if row is not None:
+                self._index.drop_result(row)
+                files.remove([row.file] if row.file else [])
 
     def prune(self) -> tuple[int, int]:
         """Drop what has expired, is too old or too much, and what killed processes left.

@@ -3,6 +3,6 @@
 Outside of a run every attribute is empty, never an error.
 """
 
-from nbflow.runtime import flow_run, task_run
+from nbflow.runtime import deployment, flow_run, task_run
 
-__all__ = ["flow_run", "task_run"]
+__all__ = ["deployment", "flow_run", "task_run"]

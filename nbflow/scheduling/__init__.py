@@ -1,0 +1,1 @@
+"""Fires schedules, and runs what they ask for in this process."""
