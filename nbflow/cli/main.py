@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Annotated, Any
@@ -10,9 +9,19 @@ from typing import Annotated, Any
 import typer
 
 import nbflow
-from nbflow.cli import cache, limits, runs
+from nbflow.cli import (
+    cache,
+    deploying,
+    deployments,
+    doctor,
+    limits,
+    pools,
+    runs,
+    schedules,
+    workers,
+)
+from nbflow.cli.parameters import Parameters, parse_parameters
 from nbflow.cli.shared import acting_on_run
-from nbflow.console import users_traceback
 from nbflow.errors import NbflowError
 
 app = typer.Typer(
@@ -26,11 +35,11 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(cache.app, name="cache")
 app.add_typer(limits.app, name="concurrency-limit")
 app.add_typer(limits.app, name="gcl", hidden=True)  # the other name Prefect's users know
-
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated."),
-]
+app.command()(deploying.deploy)
+app.add_typer(deployments.app, name="deployment")
+app.add_typer(schedules.app, name="schedule")
+app.add_typer(pools.app, name="work-pool")
+app.add_typer(workers.app, name="worker")
 
 
 @app.command()
@@ -81,8 +90,13 @@ def pause(run: Annotated[str, typer.Argument(help="A flow run's id or name.")]) 
 
 @app.command()
 def resume(run: Annotated[str, typer.Argument(help="A flow run's id or name.")]) -> None:
-    """Let a paused flow run go on."""
-    acting_on_run(run, "resume")
+    """Let a paused flow run go on, or start a failed one again from what it had completed."""
+    from nbflow.cli.resumption import resume_and_show
+
+    raise typer.Exit(resume_and_show(run))
+
+
+app.command()(doctor.doctor)
 
 
 @app.command()
@@ -91,46 +105,11 @@ def version() -> None:
     typer.echo(nbflow.__version__)
 
 
-def parse_parameters(given: list[str]) -> dict[str, Any]:
-    """`["n=3", "name=x"]` as {"n": 3, "name": "x"}: JSON where it is, else text.
-
-    Raises:
-        typer.BadParameter: One is not of the form NAME=VALUE.
-    """
-    parameters: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE")
-        try:
-            parameters[name] = json.loads(value, parse_constant=_refuse)
-        except ValueError:
-            parameters[name] = value
-    return parameters
-
-
-def _refuse(constant: str) -> None:
-    """NaN and Infinity are not JSON, whatever Python's module says."""
-    raise ValueError(constant)
-
-
 def _run_flow(target: str, parameters: dict[str, Any]) -> int:
-    import traceback
+    from nbflow.cli.shared import showing_traceback
+    from nbflow.deploy.scripts import run_script
 
-    from nbflow.deploy.scripts import load_flow
-
-    try:
-        load_flow(target)(**parameters)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        script = os.path.abspath(target.partition(":")[0])
-        trace = users_traceback(error, script)
-        if trace is None and isinstance(error, NbflowError):
-            raise  # not of the script's making: wrong parameters, no such flow
-        traceback.print_exception(type(error), error, trace)
-        return 1
-    return 0
+    return showing_traceback(lambda: run_script(target, parameters), target.partition(":")[0])
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from nbflow.deploy.notebook_client import CellFacts, CellProgress
 from nbflow.deploy.notebooks import executed_copy, run_notebook
 from nbflow.errors import NbflowError
 from nbflow.model.records import LineRecord
+from nbflow.model.runs import Appointment
 from nbflow.store.store import Store
 
 _POLL_SECONDS = 0.1
@@ -30,10 +31,14 @@ def run_and_show(
     *,
     autotask: bool = False,
     allow_errors: bool = False,
+    appointment: Appointment | None = None,
 ) -> int:
     """Run a notebook, showing states, logs and progress as they come; gives the exit code.
 
     It is 0 only if no cell failed, whether or not errors are allowed.
+
+    Args:
+        appointment: The flow run, where it goes on from another.
     """
     path = Path(notebook)
     target = executed_copy(path) if output is None else Path(output)
@@ -49,6 +54,7 @@ def run_and_show(
             progress=follower.cell,
             obtained=follower.cell_obtained,
             began=follower.follow,
+            appointment=appointment,
         )
     except KeyboardInterrupt:
         code, failure = 130, "interrupted"
@@ -59,7 +65,7 @@ def run_and_show(
     finally:
         follower.finish()
     follower.print_table()
-    if autotask and (counted := follower.tally.text()):
+    if (autotask or appointment is not None) and (counted := follower.tally.text()):
         typer.echo(f"\n{counted}")
     if target.exists():
         typer.echo(f"\nexecuted notebook: {target}")

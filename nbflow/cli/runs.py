@@ -35,6 +35,9 @@ def list_runs(
     ] = None,
     state: Annotated[str | None, typer.Option(help="A state, such as Failed.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of a run, flow or task.")] = None,
+    deployment: Annotated[
+        str | None, typer.Option(help="Only runs of this deployment: its name, or FLOW/NAME.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
     json: Json = False,
 ) -> None:
@@ -46,6 +49,7 @@ def list_runs(
         kind=None if kind is None else RunKind(kind),
         state=state,
         name=name,
+        deployment=deployment,
         limit=limit,
         outermost=kind is None and name is None,
     )

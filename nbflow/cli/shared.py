@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from nbflow.console import duration
+from nbflow.console import duration, users_traceback
+from nbflow.errors import NbflowError
 from nbflow.flow_runs import ask
 from nbflow.model.records import RunRecord, as_utc
 from nbflow.settings import load_settings
@@ -46,6 +49,25 @@ def acting_on_run(run: str, verb: str) -> None:
         typer.echo(f"{record.label} has ended already: {record.state_name}")
     else:
         typer.echo(f"{record.label}: {verb} was asked for")
+
+
+def showing_traceback(work: Callable[[], object], script: str) -> int:
+    """Do what runs a script; gives the exit code. Its errors are shown from its own lines on.
+
+    Raises:
+        NbflowError: It is not of the script's making: wrong parameters, no such flow.
+    """
+    try:
+        work()
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        trace = users_traceback(error, os.path.abspath(script))
+        if trace is None and isinstance(error, NbflowError):
+            raise
+        traceback.print_exception(type(error), error, trace)
+        return 1
+    return 0
 
 
 def print_json(value: Any) -> None:

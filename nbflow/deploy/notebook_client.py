@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from nbflow.engine.futures import Latch, wait_interruptibly
 from nbflow.errors import NbflowError, NotebookFailed
 
 Status = Literal["completed", "cached", "failed", "uncached"]
@@ -31,6 +34,8 @@ _EXPRESSION = (
 )
 # The copy on disk is at most this far behind.
 _SAVE_SECONDS = 0.5
+# What a kernel gets to end its cell and itself, more than jupyter_client gives it before killing.
+_END_SECONDS = 15.0
 # Not by way of the extension manager: it would write a line when the notebook loads nbflow itself.
 _AUTOTASK = (
     "__import__('nbflow').load_ipython_extension(get_ipython())\n"
@@ -139,8 +144,7 @@ class CellRunner(NotebookClient):
             cell.metadata.pop(_FACTS, None)  # of an earlier run
         self._save()
         try:
-            # Our own keyword of nbclient's: whatever it does not know goes to the kernel's start.
-            self.execute(env=dict(environment))
+            self._run_in_thread(dict(environment))
         except CellExecutionError as error:
             told = f"{error.ename}: {error.evalue}"
             raise NotebookFailed(self._told_of(self._n_begun), told) from None
@@ -158,6 +162,43 @@ class CellRunner(NotebookClient):
             self._save()
         if self._failed:
             self._raise_failed()
+
+    def _run_in_thread(self, environment: dict[str, str]) -> None:
+        """Wait for a thread of its own, where an event loop sees to the kernel.
+
+        Whatever ends the run from outside is raised here, never within that loop, which might take
+        it for something else. The kernel is ended then, its cell interrupted first.
+        """
+        loop, errors, done = asyncio.new_event_loop(), list[BaseException](), Latch()
+        execution = loop.create_task(self._execute_all(environment))
+
+        def work() -> None:
+            try:
+                with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                    runner.run(_awaited(execution))
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                done.set()
+
+        threading.Thread(target=work, name="nbflow-notebook", daemon=True).start()
+        try:
+            wait_interruptibly(done, None)
+        except BaseException:
+            with suppress(RuntimeError):  # it has ended, and its loop is closed
+                loop.call_soon_threadsafe(execution.cancel)
+                done.wait(_END_SECONDS)
+            raise
+        if errors:
+            raise errors[0]
+
+    async def _execute_all(self, environment: dict[str, str]) -> None:
+        try:
+            # Our own keyword of nbclient's: whatever it does not know goes to the kernel's start.
+            await self.async_execute(env=environment)
+        finally:
+            if self.km is not None:  # it was ended while the kernel started
+                await self._async_cleanup_kernel()
 
     def create_kernel_manager(self) -> Any:
         manager = super().create_kernel_manager()
@@ -289,6 +330,10 @@ class _CellSender(AsyncKernelClient):
         message = self.session.msg("execute_request", content, metadata=metadata)
         self.shell_channel.send(message)
         return str(message["header"]["msg_id"])
+
+
+async def _awaited(task: asyncio.Task[None]) -> None:
+    await task
 
 
 def _facts(answer: Any) -> tuple[int, CellFacts | None]:

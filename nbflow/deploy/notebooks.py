@@ -9,18 +9,23 @@ import secrets
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbformat import NotebookNode, from_dict, read, write
+from nbformat import NotebookNode, from_dict, read, reads, write
 from nbformat.v4 import new_code_cell
 from nbformat.warnings import MissingIDFieldWarning
 
 from nbflow import wiring
 from nbflow.context import running
 from nbflow.deploy.notebook_client import CellRunner, Obtained, Progress
+from nbflow.engine.context import current_run
+from nbflow.engine.resumption import flow_path, plain
 from nbflow.errors import NbflowError, NotebookFailed
 from nbflow.flows import Flow
+from nbflow.model.ids import new_id
+from nbflow.model.runs import Appointment
 from nbflow.settings import child_environment
 
 _PARAMETERS, _INJECTED = "parameters", "injected-parameters"
@@ -45,6 +50,20 @@ def read_notebook(path: Path) -> NotebookNode:
         raise NbflowError(f"{path} is not a notebook that can be read: {error}") from None
 
 
+def parse_notebook(text: bytes, where: str) -> NotebookNode:
+    """A notebook from its JSON text, in the newest format.
+
+    Raises:
+        NbflowError: It is none; `where` tells of which it is said.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MissingIDFieldWarning)
+            return reads(text.decode(), as_version=4)
+    except Exception as error:
+        raise NbflowError(f"{where} is not a notebook that can be read: {error}") from None
+
+
 def with_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) -> NotebookNode:
     """The notebook with a cell that sets the parameters.
 
@@ -67,6 +86,35 @@ def with_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) -> No
     return from_dict({**notebook, "cells": [*cells[:place], cell, *cells[place:]]})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookPlan:
+    """How a notebook is to be run.
+
+    Attributes:
+        folder: The kernel's working directory.
+        place: The notebook's path, by which its cells know it.
+        output: Where the executed copy goes.
+        parameters: Values for the names of its `parameters` cell, or for new ones.
+        autotask: Whether every cell is a task.
+        allow_errors: Whether to go on after cells that raise.
+        progress: Called before each code cell.
+        obtained: Called after each code cell that failed or told how it was obtained.
+        began: Called with the id of the flow run.
+        ended: Called with the executed notebook, also when it failed.
+    """
+
+    folder: Path
+    place: str
+    output: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    autotask: bool = False
+    allow_errors: bool = False
+    progress: Progress = lambda _: None
+    obtained: Obtained = lambda _place, _facts: None
+    began: Callable[[str], object] = lambda _: None
+    ended: Callable[[NotebookNode], object] = lambda _: None
+
+
 def run_notebook(
     path: Path,
     *,
@@ -77,6 +125,7 @@ def run_notebook(
     progress: Progress = lambda _: None,
     obtained: Obtained = lambda _place, _facts: None,
     began: Callable[[str], object] = lambda _: None,
+    appointment: Appointment | None = None,
 ) -> Path:
     """Run a notebook in a fresh kernel as a flow run; gives the path of the executed copy.
 
@@ -93,41 +142,87 @@ def run_notebook(
         progress: Called before each code cell.
         obtained: Called after each code cell that failed or told how it was obtained.
         began: Called with the id of the flow run.
+        appointment: The flow run, where it was asked for earlier.
 
     Raises:
         NotebookFailed: A cell raised, and errors are not allowed; names it.
         NbflowError: The notebook cannot be read, or its kernel died.
     """
-    notebook = with_parameters(read_notebook(path), parameters or {})
-    target = output or executed_copy(path)
-    runner = CellRunner(
-        notebook,
-        path.parent,
+    plan = NotebookPlan(
+        folder=path.parent,
+        place=str(path.resolve()),
+        output=output or executed_copy(path),
+        parameters=parameters or {},
         autotask=autotask,
         allow_errors=allow_errors,
-        save=lambda: _write(notebook, target),
         progress=progress,
         obtained=obtained,
+        began=began,
     )
-
-    def execute(**_parameters: Any) -> Path:
-        context = running("run_notebook()")
-        began(context.run.id)
-        environment = child_environment(
-            home=str(wiring.current().store.folder),
-            parent_run=context.run.id,
-            notebook=str(path.resolve()),
-        )
-        runner.run(environment)
-        return target
-
-    flow: Flow[..., Path] = Flow(execute, name=path.stem, validate_parameters=False)
+    execute = prepared(read_notebook(path), plan)
+    flow: Flow[..., Path] = Flow(
+        lambda **_parameters: execute(), name=path.stem, validate_parameters=False
+    )
+    given = dict(plan.parameters)
+    if appointment is None and current_run.get() is None:
+        source = {
+            "kind": "notebook",
+            "target": plan.place,
+            "parameters": plain(given),
+            "output": os.path.abspath(plan.output),
+            "autotask": autotask,
+            "allow_errors": allow_errors,
+        }
+        appointment = Appointment(run_id=new_id(), name="", is_resumable=True, source=source)
     try:
-        return flow(**dict(parameters or {}))
+        engine = wiring.current().engine
+        engine.call(flow.spec, (), given, appointment=appointment)
+        return plan.output
     except NotebookFailed:
         if not allow_errors:
             raise
-        return target
+        return plan.output
+
+
+def prepared(notebook: NotebookNode, plan: NotebookPlan) -> Callable[[], Path]:
+    """What runs the notebook once, in a fresh kernel, as a part of the flow run around the call.
+
+    It gives the executed copy's path.
+
+    Raises:
+        NbflowError: The notebook cannot be run in this way, or does not take the parameters.
+    """
+    # Made now, so that what cannot be run is refused before there is a flow run.
+    runner = _new_runner(with_parameters(notebook, plan.parameters), plan)
+
+    def execute() -> Path:
+        context = running("run_notebook()")
+        plan.began(context.run.id)
+        environment = child_environment(
+            home=str(wiring.current().store.folder),
+            parent_run=context.run.id,
+            origin_run=flow_path(context) or context.run.id,
+            notebook=plan.place,
+        )
+        try:
+            runner.run(environment)
+        finally:
+            plan.ended(runner.nb)
+        return plan.output
+
+    return execute
+
+
+def _new_runner(notebook: NotebookNode, plan: NotebookPlan) -> CellRunner:
+    return CellRunner(
+        notebook,
+        plan.folder,
+        autotask=plan.autotask,
+        allow_errors=plan.allow_errors,
+        save=lambda: _write(notebook, plan.output),
+        progress=plan.progress,
+        obtained=plan.obtained,
+    )
 
 
 def executed_copy(path: Path) -> Path:

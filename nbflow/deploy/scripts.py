@@ -2,13 +2,69 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import inspect
+import os
 import sys
+from collections.abc import AsyncIterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nbflow import wiring
+from nbflow.engine.resumption import plain
 from nbflow.errors import NbflowError
 from nbflow.flows import Flow
+from nbflow.model.ids import new_id
+from nbflow.model.runs import Appointment
+from nbflow.scheduling.handles import is_loading
+
+
+def run_script(target: str, parameters: Mapping[str, Any]) -> Any:
+    """Run a flow of a file, so that `nbflow resume` can go on from it; gives its value.
+
+    Args:
+        target: See `load_flow`.
+
+    Raises:
+        NbflowError: See `load_flow`.
+        Exception: What importing the file raises, or the flow.
+    """
+    flow = load_flow(target)
+    file, colon, name = target.partition(":")
+    source = {
+        "kind": "script",
+        "target": f"{os.path.abspath(file)}{colon}{name}",
+        "folder": os.getcwd(),
+        "parameters": plain(parameters),
+    }
+    run = Appointment(run_id=new_id(), name="", is_resumable=True, source=source)
+    return run_as(run, flow, parameters)
+
+
+def run_as(run: Appointment, flow: Flow[..., Any], parameters: Mapping[str, Any]) -> Any:
+    """Run a flow to its end as the run that was asked for; gives its value. Blocks.
+
+    Of a flow that yields a list of the items is given. It has a run of its own.
+    """
+    engine, given = wiring.current().engine, dict(parameters)
+    if flow.spec.colour.yields:
+        items = flow(**given)
+        return _awaited(_collect(items)) if flow.spec.colour.is_async else list(items)
+    answer = engine.call(flow.newest_spec, (), given, appointment=run)
+    return _awaited(answer) if inspect.iscoroutine(answer) else answer
+
+
+def _awaited(coroutine: Any) -> Any:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    return wiring.current().engine.loop.run(coroutine)  # in a notebook
+
+
+async def _collect(items: AsyncIterable[Any]) -> list[Any]:
+    return [item async for item in items]
 
 
 def load_flow(target: str) -> Flow[..., Any]:
@@ -31,7 +87,11 @@ def load_flow(target: str) -> Flow[..., Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     sys.path.insert(0, str(path.parent.resolve()))  # as `python file.py` would
-    spec.loader.exec_module(module)
+    token = is_loading.set(True)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        is_loading.reset(token)
     flows = {key: value for key, value in vars(module).items() if isinstance(value, Flow)}
     if not name and len(flows) == 1:
         return next(iter(flows.values()))
