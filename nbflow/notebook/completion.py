@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import zoneinfo
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
+from nbflow.model.schedules import CatchUp, Overlap
 from nbflow.notebook.parsing import options_of
+from nbflow.notebook.shells import flows_in
 
 if TYPE_CHECKING:
     from nbflow.notebook.session import Session
 
-_MAGIC_LINE = re.compile(r"^(%%task|%%flow|%task|%flow|%nbflow)\s")
+_MAGIC_LINE = re.compile(r"^(%%task|%%flow|%task|%flow|%nbflow|%schedule)\s")
 
 
 def complete(session: Session) -> Callable[..., Any]:
@@ -45,6 +48,8 @@ def complete(session: Session) -> Callable[..., Any]:
 
 def _offers(session: Session, magic: str, before: str) -> Iterable[str]:
     option = _open_option(before)
+    if magic == "%schedule":
+        return _offers_of_schedule(session, option)
     cells = list(session.task_cells)
     if option == "--after":
         return cells
@@ -72,6 +77,25 @@ def _offers_of_flow(session: Session, typed: list[str], option: str | None) -> l
     return list(dict.fromkeys([*session.task_cells, *variables, *options]))
 
 
+def _offers_of_schedule(session: Session, option: str | None) -> Iterable[str]:
+    if option == "--tz":
+        return sorted(zoneinfo.available_timezones())
+    if option in ("--catch-up", "--overlap"):
+        return [one.value for one in (CatchUp if option == "--catch-up" else Overlap)]
+    flows = flows_in(session.shell)
+    if option == "--after":
+        return [one.name for one in flows.values()]
+    if option == "--pool":
+        return [one.name for one in session.watch().store.pools()]
+    if option in ("--pause", "--resume", "--trigger", "--delete", "--hand-over"):
+        return dict.fromkeys(one.name for one in session.watch().store.schedules())
+    if option in ("-p", "--parameter"):
+        return [f"{name}=" for name in _names(session)]
+    if option is not None and option != "--list":
+        return []
+    return [*flows, *options_of(session.schedule_magics.schedule)]
+
+
 def _offers_of_nbflow(session: Session, typed: list[str]) -> list[str]:
     options = options_of(session.magics.nbflow)
     if not typed:
@@ -83,6 +107,8 @@ def _offers_of_nbflow(session: Session, typed: list[str]) -> list[str]:
         return cells if typed[1] in ("rm", "why") and len(typed) == 2 else []
     if typed[0] == "tasks":
         return cells
+    if typed[0] == "doctor":
+        return []
     store = session.watch().store
     store.flush()
     return [*{run.name: None for run in store.runs(limit=50)}, *options]

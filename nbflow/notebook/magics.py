@@ -144,7 +144,7 @@ class NbflowMagics(Magics):
         "what",
         nargs="?",
         default="runs",
-        choices=["runs", "logs", "tasks", "cache", "cancel", "pause", "resume"],
+        choices=["runs", "logs", "tasks", "cache", "cancel", "pause", "resume", "doctor"],
         help="What to show or do; default: runs.",
     )
     @argument(
@@ -157,6 +157,6 @@ class NbflowMagics(Magics):
     @argument("--limit", type=count, default=20, metavar="N", help="How many runs to show.")
     @line_magic
     def nbflow(self, line: str) -> Any:
-        """Look at the recorded runs, their logs and what is kept, or end a run."""
+        """Look at the recorded runs, their logs and what is kept; end a run, or go on with one."""
         args = parse(self.nbflow, line, is_line=True)
         return None if args is None else running.answer(self._session, args)

@@ -105,6 +105,26 @@ def recording(*, holds: bool = False) -> Iterator[Recorder]:
         recorder.reset(token)
 
 
+class _Nowhere(Recorder):
+    """Takes what is shown and forgets it: what counts of it is in the log of its run."""
+
+    def stream(self, name: str, text: str) -> None:
+        """Text was written to a standard stream."""
+
+    def display(self, data: Any, metadata: Any, transient: Any, *, update: bool) -> None:
+        """Something was displayed, or a display was updated."""
+
+
+@contextmanager
+def unshown() -> Iterator[None]:
+    """Show nothing of what the code inside the block shows, now or later."""
+    token = recorder.set(_Nowhere(holds=True))
+    try:
+        yield
+    finally:
+        recorder.reset(token)
+
+
 def show_again(
     shell: Any,
     shown: list[tuple[Any, ...]],

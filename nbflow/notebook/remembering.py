@@ -71,6 +71,7 @@ class CellKeeper:
             refresh=refresh,
             expiration_seconds=expiration_seconds,
             alone=alone,
+            origin=session.watch().settings.origin_run,
         )
         self.visit: Visit
         self._claim: Claim | None = None
@@ -159,7 +160,8 @@ class CellKeeper:
         """Remember what the cell did, or why that is not to be."""
         recorder = self._recorder
         reason = self._reason
-        if not reason and self._seconds < self._min_seconds:
+        is_quick = self._seconds < self._min_seconds and not self.visit.asked_for_run
+        if not reason and is_quick:
             reason = "it is quicker to run than to remember"
         if not reason:
             reason = "; ".join(recorder.reasons)
@@ -185,6 +187,8 @@ class CellKeeper:
         if self._holds:
             self._show_value(state.data)
         self.obtained.changed = self.visit.changed
+        if not reason and self.visit.is_of_run:
+            reason = f"{self.visit.reasons.against(forced=False)}; only a resumed run finds it"
         self._set("uncached" if reason else "completed", reason, self.visit.key or "")
         self.visit.close()
         self._release()

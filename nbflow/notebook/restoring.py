@@ -95,7 +95,7 @@ def _all_known(session: Session) -> Noted:
     ]
     definitions = [*flow.earlier["definitions"], *session.definitions]
     return {
-        "definitions": _not_overwritten(session, definitions),
+        "definitions": not_overwritten(session, definitions),
         "cells": _merged(flow.earlier["cells"], now),
     }
 
@@ -115,7 +115,7 @@ def _merged(earlier: list[Any], now: list[Any]) -> list[Any]:
     return found
 
 
-def _not_overwritten(session: Session, definitions: list[str]) -> list[str]:
+def not_overwritten(session: Session, definitions: list[str]) -> list[str]:
     """Each source once, without those that bind only names which a later one binds."""
     found: list[str] = []
     later: set[str] = set()

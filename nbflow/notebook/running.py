@@ -21,6 +21,7 @@ from nbflow.notebook.cells import CellCode, CellFunction, compile_cell
 from nbflow.notebook.parsing import names
 from nbflow.notebook.recording import flush_figures
 from nbflow.notebook.remembering import CellKeeper
+from nbflow.notebook.shells import flows_in
 from nbflow.notebook.task_cells import TaskCell
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ def task_table(session: Session, name: str | None) -> Any:
 
 def answer(session: Session, args: Any) -> Any:
     """What `%nbflow` was asked."""
+    __tracebackhide__ = True
     try:
         if args.what == "tasks":
             return task_table(session, args.run)
@@ -180,14 +182,32 @@ def answer(session: Session, args: Any) -> Any:
             return _print_log(args.run)
         if args.what == "cache":
             return _answer_cache(session, args.run, args.task)
+        if args.what == "doctor":
+            from nbflow.doctor.examination import report
+
+            return print(report())  # noqa: T201  (the answer)
         if args.run is None:
             raise UsageError(f"%nbflow {args.what} needs a run: its name or id (see %nbflow runs)")
+        if args.what == "resume":
+            return _resume(session, args.run)
         record = flow_runs.ask(args.run, args.what)
         ended = f" has ended already: {record.state_name}"
         told = ended if record.is_final else f": {args.what} was asked for"
         return print(f"{record.label}{told}")  # noqa: T201  (the answer)
     except NbflowError as error:
         raise UsageError(str(error)) from None
+
+
+def _resume(session: Session, run: str) -> None:
+    """Go on with a run that was paused, or start one again that did not complete."""
+    __tracebackhide__ = True
+    from nbflow.deploy.resuming import resume
+
+    flows = {one.name: one for one in flows_in(session.shell).values()}
+    record = resume(run, flows=flows)
+    is_paused = run in (record.name, record.id)
+    told = "goes on" if is_paused else f"goes on from {run}: {record.state_name}"
+    print(f"{record.label} of {record.spec_name!r} {told}")  # noqa: T201  (the answer)
 
 
 def _answer_cache(session: Session, verb: str | None, task: str | None) -> Any:

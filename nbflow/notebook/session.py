@@ -20,15 +20,17 @@ from nbflow.model.events import Event, LogEmitted, RunCreated, StateChanged
 from nbflow.model.runs import Run, RunKind
 from nbflow.model.specs import Spec
 from nbflow.model.states import FINAL_TYPES, State
-from nbflow.notebook import restoring, running
+from nbflow.notebook import hosting, restoring, running
 from nbflow.notebook.autotask import Autotask, inside
 from nbflow.notebook.cells import CellCode
 from nbflow.notebook.completion import complete
 from nbflow.notebook.freshness import Freshness
+from nbflow.notebook.keep_alive import KeepAlive
 from nbflow.notebook.magics import NbflowMagics
 from nbflow.notebook.notebook_flow import NotebookFlow
 from nbflow.notebook.obtaining import Obtained
 from nbflow.notebook.output import OutputRouter, unwatched
+from nbflow.notebook.schedule_magics import ScheduleMagics
 from nbflow.notebook.shells import injected_names, shell_probes
 from nbflow.notebook.status import StatusLine
 from nbflow.notebook.task_cells import TaskCell
@@ -47,10 +49,17 @@ class Session:
         definitions: Sources of plain cells that only import, define and set constants, in order.
         quiet: The spec, if any, whose run shows no status line.
         obtained: How the cells that were run as tasks got their results, in order.
+        place: The notebook, as its schedules name it.
+        first_path: `sys.path` as it was when nbflow was loaded.
+        keep_alive: Keeps the kernel from being culled while something lives in it.
     """
+
+    keep_alive: KeepAlive
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
+        self.place = hosting.place_of(shell)
+        self.first_path = tuple(sys.path)
         self.task_cells: dict[str, TaskCell] = {}
         self.quiet: Spec | None = None
         self.obtained: list[Obtained] = []
@@ -65,10 +74,14 @@ class Session:
         self._autotask: Autotask | None = None
         self._undo: list[Undo] = []
         self._statuses: dict[str, StatusLine] = {}
+        self.equipped: object = None  # see `hosting`
+        self._hosted: set[str] = set()  # ids of flow runs for which no cell is there
         self._wiring: wiring.Wiring | None = None
         self._router: OutputRouter | None = None
         self.magics = NbflowMagics(shell, self)
-        self._undo.append(_register(shell, self.magics))
+        self.schedule_magics = ScheduleMagics(shell, self)
+        for magics in (self.magics, self.schedule_magics):
+            self._undo.append(_register(shell, magics))
         matcher = complete(self)
         shell.Completer.custom_matchers.append(matcher)
         self._undo.append(lambda: shell.Completer.custom_matchers.remove(matcher))
@@ -163,12 +176,23 @@ class Session:
             end = current.bus.subscribe(self._on_event)
             self._undo.append(end)
             self._undo.append(current.show_console)
+            self.keep_alive = KeepAlive(
+                self.shell,
+                current.settings.keep_alive_seconds,
+                current.engine.timers.call_later,
+                partial(self._is_lived_in, current),
+            )
+            self._undo.append(self.keep_alive.close)
         # Not inside a `%%capture`, whose streams go with it.
         if self._router is None and not isinstance(sys.stdout, io.StringIO):
             self._router = OutputRouter(self.shell)
             self._streams = (sys.stdout, sys.stderr)
             self._undo.append(self._close_router)
         return current
+
+    def _is_lived_in(self, connected: wiring.Wiring) -> bool:
+        """Whether runs are in flight, or schedules are this kernel's to fire."""
+        return not connected.engine.is_idle or hosting.serves(connected)
 
     def _pre_run_cell(self, info: Any) -> None:
         if inside.get():  # a cell that a cell runs, by `%%capture` and the like
@@ -183,6 +207,9 @@ class Session:
             self._wait_for_background(raw_cell)
 
     def _post_run_cell(self, result: Any) -> None:
+        server = hosting.existing_server(self)
+        if server is not None and server.served:  # by a flow's `serve`, perhaps
+            self.keep_alive.wake()
         if self.is_autotask and not inside.get() and len(self.obtained) == self._n_obtained:
             error = getattr(result, "error_before_exec", None)
             told = f"{type(error).__name__}: {error}" if error is not None else ""
@@ -223,9 +250,12 @@ class Session:
         """Bus subscriber."""
         run = event.run
         if type(event) is RunCreated:
+            self.keep_alive.wake()
             if isinstance(run.spec.owner, TaskCell):
                 run.spec.owner.run = run
-            if self._is_outermost(run) and run.spec is not self.quiet:
+            if hosting.is_hosted() and run.kind is RunKind.FLOW:
+                self._hosted.add(run.id)
+            elif self._is_outermost(run) and run.spec is not self.quiet:
                 self._show_status(run)
         for status in tuple(self._statuses.values()):
             status.on_event(event)
@@ -237,7 +267,10 @@ class Session:
             ended = self._statuses.pop(run.id, None)
             if ended is not None:
                 ended.end()
-        self._write_line(event)
+        if run.flow_run_id not in self._hosted:
+            self._write_line(event)
+        elif type(event) is StateChanged and event.state.type in FINAL_TYPES:
+            self._hosted.discard(run.id)
 
     def _ended(self, cell: TaskCell, state: State) -> None:
         if cell.obtained is not None and cell.obtained.changed:
@@ -329,6 +362,7 @@ def open_in(shell: Any) -> Session:
     session = _sessions.get(id(shell))
     if session is None:
         session = _sessions[id(shell)] = Session(shell)
+        hosting.take_up(session)
     return session
 
 
@@ -336,6 +370,7 @@ def close_in(shell: Any) -> None:
     """End the session of a shell, if it has one."""
     session = _sessions.pop(id(shell), None)
     if session is not None:
+        hosting.give_up(session)
         session.close()
         wiring.close_if_idle()
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from nbflow.flows import Flow
+
 _HISTORY = re.compile(r"_\d+|_i+|_i\d+|_ih|_oh|_dh|In|Out|_exit_code")
 
 
@@ -57,3 +59,12 @@ def _n_printers(formatter: Any) -> int:
     """
     printers = {*formatter.type_printers, *formatter.deferred_printers}
     return len(printers) - sum(getattr(kind, "__module__", "") == "numpy" for kind in printers)
+
+
+def flows_in(shell: Any) -> dict[str, Flow[..., Any]]:
+    """The notebook's flows, by the names they are bound to."""
+    return {
+        name: value
+        for name, value in list(shell.user_ns.items())
+        if isinstance(value, Flow) and not name.startswith("_")
+    }

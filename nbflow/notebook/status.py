@@ -32,6 +32,8 @@ SHAPES = {
     "TimedOut": "⏱✖",
     "Crashed": "⚡",
     "Cancelled": "⊘",
+    "Missed": "⊝",
+    "Skipped": "⊝",
 }
 
 
