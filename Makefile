@@ -28,6 +28,7 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/nbstripout --verify $(NOTEBOOKS)

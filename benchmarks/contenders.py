@@ -10,6 +10,7 @@ from benchmarks.envs import Env
 
 PREFECT_ENV = Env("prefect", ("prefect==3.8.8", "fastapi<0.150", "numpy", "pandas"))
 DASK_ENV = Env("dask", ("dask", "distributed", "numpy", "pandas", "pyarrow"))
+APSCHEDULER_ENV = Env("apscheduler", ("APScheduler>=3.11,<4", "SQLAlchemy>=2,<3"))
 CACHES_ENV = Env("caches", ("joblib", "diskcache", "numpy", "pandas", "pyarrow"))
 
 
@@ -44,7 +45,7 @@ class Contender:
 
 NBFLOW = Contender(
     name="nbflow",
-    modules=("workloads_nbflow", "workloads_values", "workloads_notebooks"),
+    modules=("workloads_nbflow", "workloads_values", "workloads_notebooks", "workloads_schedules"),
     home_variable="NBFLOW_HOME",
     variables={"NBFLOW_LOG_LEVEL": "ERROR"},
 )
@@ -83,6 +84,17 @@ NBCLIENT = Contender(
     home_variable="NBFLOW_HOME",
     variables=NBFLOW.variables,
 )
+# Adding 10,000 jobs to a database takes minutes.
+APSCHEDULER = Contender(
+    name="apscheduler", modules=("workloads_apscheduler",), env=APSCHEDULER_ENV, is_slow=True
+)
+APSCHEDULER_SQLITE = Contender(
+    name="apscheduler sqlite",
+    modules=("workloads_apscheduler",),
+    env=APSCHEDULER_ENV,
+    timeout_seconds=400.0,
+    is_slow=True,
+)
 PEERS = (
     POOL,
     MACHINE,
@@ -94,5 +106,7 @@ PEERS = (
     JOBLIB_MMAP,
     DISKCACHE,
     NBCLIENT,
+    APSCHEDULER,
+    APSCHEDULER_SQLITE,
     PREFECT,
 )

@@ -17,6 +17,7 @@ class Unit(Enum):
     COUNT = ""
     PER_SECOND = "/s"
     TIMES = "x"
+    PERCENT = "%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

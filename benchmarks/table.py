@@ -22,6 +22,8 @@ def shown(value: float, unit: Unit) -> str:
         return f"{_digits(value / size)} {name}"
     if unit is Unit.PER_SECOND:
         return f"{value:,.0f}/s"
+    if unit is Unit.PERCENT:
+        return f"{_digits(100 * value)} %"
     return f"{value:.0f}" if unit is Unit.COUNT else f"{_digits(value)}x"
 
 
