@@ -20,6 +20,7 @@ from nbflow.cli.shared import (
     state_text,
 )
 from nbflow.console import console_line, told_of_line
+from nbflow.deploy.run_files import delete_files
 from nbflow.model.records import RunRecord
 from nbflow.model.runs import RunKind
 
@@ -150,7 +151,7 @@ def rm(
     runs: Annotated[list[str], typer.Argument(help="Ids or names of runs.")],
     force: Annotated[bool, typer.Option("--force", help="Also runs that have not ended.")] = False,
 ) -> None:
-    """Delete runs with all inside them. Kept results stay."""
+    """Delete runs with all inside them and the files they left. Kept results stay."""
     store = open_store()
     for run in runs:
         record = store.find_run(run)
@@ -158,6 +159,7 @@ def rm(
             typer.echo(f"{record.label} has not ended; cancel it first or add --force", err=True)
             raise typer.Exit(1)
         n = store.delete_run(record.id)
+        delete_files(store.folder, record.id)
         typer.echo(f"deleted {record.label}" + (f" and {n - 1} runs inside it" if n > 1 else ""))
 
 

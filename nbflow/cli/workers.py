@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import typer
 
 from nbflow.cli.shared import Json, ago, iso, open_store, print_json, print_table
 from nbflow.model.deployments import WorkerRecord
+
+_RUNS_PER_CORE = 4
 
 app = typer.Typer(help="Workers: start, ls.", no_args_is_help=True)
 
@@ -18,7 +21,7 @@ def start(
     pool: Annotated[str, typer.Option("--pool", "-p", help="The work pool whose runs it begins.")],
     limit: Annotated[
         int | None,
-        typer.Option("--limit", "-l", min=1, help="Runs at a time; default: any number."),
+        typer.Option("--limit", "-l", min=1, help="Runs at a time; default: four a core."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="For people; default: made of the host.")
@@ -30,7 +33,9 @@ def start(
     """
     from nbflow.deploy.worker import Worker
 
-    Worker(pool, limit=limit, name=name).run()
+    # Each run is a process: a thousand that are due at once may not take the machine down.
+    default = _RUNS_PER_CORE * (os.cpu_count() or 1)
+    Worker(pool, limit=default if limit is None else limit, name=name).run()
 
 
 @app.command("ls")

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import secrets
+import shutil
 import threading
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,11 @@ NOTEBOOK, HTML, OUTPUT = "executed.ipynb", "executed.html", "output.log"
 def run_folder(home: Path, run_id: str) -> Path:
     """Where the files of a run are, if it has left any."""
     return home / "runs" / run_id
+
+
+def delete_files(home: Path, run_id: str) -> None:
+    """Delete the files of a run, if it has left any."""
+    shutil.rmtree(run_folder(home, run_id), ignore_errors=True)
 
 
 def prepare_html() -> None:

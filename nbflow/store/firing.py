@@ -1,7 +1,7 @@
 """Claiming fire times: each becomes a run exactly once, whoever else tries to.
 
 A schedule's `next_at` moves on and the runs are created in one transaction: who comes second sees
-another `next_at` than it expected, and who re-declares a schedule finds its causes taken.
+another `next_at` than it expected, and who declares it again finds its causes taken.
 """
 
 from __future__ import annotations
