@@ -83,6 +83,20 @@ class Schedule:
         )
 
 
+def check_times_left(schedule: Schedule, now: float) -> None:
+    """Return if the schedule fires at some time after `now`, or waits for an event.
+
+    Not for scripts, which declare the same schedule each time they are started.
+
+    Raises:
+        InvalidSchedule: All of its times have passed.
+    """
+    waits = isinstance(schedule.trigger, AfterTrigger | FilesTrigger)
+    if not waits and schedule.spec("", now).first_at is None:
+        words = schedule.trigger.words()
+        raise InvalidSchedule("schedule", words, "all of its times have passed; give a later one")
+
+
 class Policies(TypedDict, total=False):
     """What every kind of schedule takes beside its trigger; None is as good as not given.
 

@@ -128,7 +128,7 @@ def run(
     if watch:
         from nbflow.cli.watching import watch_run
 
-        raise typer.Exit(watch_run(order.run_id))
+        raise typer.Exit(watch_run(order.run_id, json=json))
     if json:
         print_json(record_as_json(store.find_run(order.run_id)))
     else:

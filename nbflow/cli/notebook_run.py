@@ -42,7 +42,7 @@ def run_and_show(
     """
     path = Path(notebook)
     target = executed_copy(path) if output is None else Path(output)
-    follower = _Follower(wiring.current())
+    follower = Follower(wiring.current())
     code, failure = 0, ""
     try:
         run_notebook(
@@ -118,7 +118,7 @@ def _cells(n: int) -> str:
     return "1 cell" if n == 1 else f"{n} cells"
 
 
-class _Follower:
+class Follower:
     """Prints the lines of one flow run and of all inside it, whichever process writes them.
 
     The tasks run in the notebook's kernel; the store is where this process hears of them.

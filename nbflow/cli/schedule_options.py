@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,7 +73,10 @@ def schedule_of(**options: Any) -> Schedule | None:
     Raises:
         InvalidSchedule: One does not take its value, or they contradict each other.
     """
-    from nbflow.schedules import schedule_from
+    from nbflow.schedules import check_times_left, schedule_from
 
     given = {name: value for name, value in options.items() if value not in (None, [])}
-    return schedule_from(**given)
+    schedule = schedule_from(**given)
+    if schedule is not None:
+        check_times_left(schedule, time.time())
+    return schedule

@@ -82,7 +82,7 @@ class ChildProcess:
         self._take_life()
         code = self._process.wait()
         self._leash.close()
-        if code not in (0, 1):  # else it has ended all that it had started, or left it on purpose
+        if code:  # else it has ended all that it had started, or left it on purpose
             kill_family(self.family)
         return told_of_exit(code)
 

@@ -16,6 +16,7 @@ from types import FrameType
 from nbflow.deploy import pool_types
 from nbflow.deploy.charges import Charges, harmless, say
 from nbflow.deploy.pool_types import PoolType, Starter
+from nbflow.errors import PoolNotFound
 from nbflow.model.deployments import DeploymentRecord, OrderRecord
 from nbflow.scheduling.notices import wait_sent
 from nbflow.scheduling.scheduler import Scheduler
@@ -128,6 +129,9 @@ class Worker:
 
     def _look_after(self) -> None:
         now = time.monotonic()
+        if not self._n_told and not self._has_pool():
+            say(f"work pool {self.pool!r} was deleted", logging.WARNING)
+            self.stop()
         self._store.reap()
         self._charges.look_after()
         if now - self._heartbeat_at >= _HEARTBEAT_SECONDS:
@@ -136,6 +140,13 @@ class Worker:
         if now - self._looked_back_at >= _LOOK_BACK_SECONDS:
             self._looked_back_at = now
             self._charges.look_back(self.pool)
+
+    def _has_pool(self) -> bool:
+        try:
+            self._store.find_pool(self.pool)
+        except PoolNotFound:
+            return False
+        return True
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

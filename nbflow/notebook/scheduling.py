@@ -20,7 +20,7 @@ from nbflow.notebook.flowing import parameters
 from nbflow.notebook.parsing import names
 from nbflow.notebook.schedule_views import ScheduleTable, ScheduleView
 from nbflow.notebook.shells import flows_in
-from nbflow.schedules import Schedule, schedule_from
+from nbflow.schedules import Schedule, check_times_left, schedule_from
 from nbflow.scheduling.addresses import check_addresses
 from nbflow.scheduling.policy import next_fire_time
 from nbflow.triggers.loading import load
@@ -126,7 +126,7 @@ def _when(session: Session, args: Any) -> tuple[dict[str, Any], str | None]:
     """What says when, as `schedule_from` takes it, and the name of the flow, if there is one."""
     when = _given_times(args)
     words = list(args.what)
-    if words and (not when or _is_cron(words[0])):
+    if words and (not when or (_is_cron(words[0]) and not _is_flow(session, words[0]))):
         if len(words) >= 5 and all(_CRON_FIELD.fullmatch(word) for word in words[:5]):
             rest = " ".join(words[5:])
             told = f'%schedule "{" ".join(words[:5])}" {rest}'.strip()
@@ -180,6 +180,7 @@ def _schedule(args: Any, when: Mapping[str, Any], name: str) -> Schedule:
     given = {key: value for key, value in policies.items() if value is not None}
     schedule = schedule_from(**when, timezone=args.tz, name=name, **given)
     assert schedule is not None
+    check_times_left(schedule, time.time())
     return schedule
 
 

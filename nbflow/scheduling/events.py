@@ -7,13 +7,14 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from nbflow.model.records import RunRecord
 from nbflow.model.runs import RunKind
 from nbflow.model.schedules import CatchUp, Fire, Firing, ScheduleRecord
 from nbflow.model.states import StateType
-from nbflow.scheduling.policy import GRACE_SECONDS
+from nbflow.scheduling.policy import GRACE_SECONDS, jitter
 from nbflow.store.store import Store
 from nbflow.triggers.events import AfterTrigger, FilesTrigger
 from nbflow.triggers.trigger import Trigger
@@ -71,12 +72,22 @@ class Events:
                 firings = list(self._completions(schedule, trigger, now))
             else:
                 firings = list(self._changes(schedule, self._watches[schedule_id], now))
-            new = tuple(one for one in firings if one.cause not in known)
-            known.update(one.cause for one in new)
+            new = tuple(
+                replace(one, due_at=one.due_at + jitter(schedule, one.fire_at))
+                for one in firings
+                if one.cause not in known
+                and (schedule.until_at is None or one.fire_at <= schedule.until_at)
+            )
             if new:
                 fire = Fire(schedule_id=schedule_id, expected_at=None, firings=new, next_at=None)
                 found.append(fire)
         return found
+
+    def claimed(self, fires: Sequence[Fire]) -> None:
+        """These have been claimed, by this process or another."""
+        for fire in fires:
+            if fire.schedule_id in self._schedules:
+                self._causes(fire.schedule_id).update(one.cause for one in fire.firings)
 
     def close(self) -> None:
         """Watch nothing any more."""

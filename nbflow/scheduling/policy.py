@@ -37,11 +37,14 @@ def due(schedule: ScheduleRecord, trigger: Trigger, now: float) -> Fire | None:
     times, next_at = _times(schedule, trigger, now, _MOST_AT_ONCE if is_all else _MOST_TIMES)
     firings: list[Firing] = []
     if next_at is not None and next_at <= now and not is_all:
-        recent = now - GRACE_SECONDS
         message = f"more than {len(times)} fire times from {_utc(times[0])} on were missed"
         firings = [_missed(times[-1], message)]
-        first_at = next_fire_time(trigger, max(recent, times[-1]), schedule.until_at)
-        times, next_at = _times(replace(schedule, next_at=first_at), trigger, now, _MOST_TIMES)
+        last = times[-1]
+        for seconds in (GRACE_SECONDS, 3_600.0, OLDEST_SECONDS):  # until the latest is among them
+            first_at = next_fire_time(trigger, max(now - seconds, last), schedule.until_at)
+            times, next_at = _times(replace(schedule, next_at=first_at), trigger, now, _MOST_TIMES)
+            if times:
+                break
     firings += _firings(schedule, times, now)
     return Fire(
         schedule_id=schedule.id,

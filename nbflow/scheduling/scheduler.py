@@ -73,6 +73,7 @@ class Scheduler:
         self._triggers: dict[str, Trigger] = {}
         self._next: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
+        self._unusable: set[str] = set()  # schedules that were warned of
         self._revision = -1
         self._has_changed = True
         self._read_at = self._reaped_at = 0.0
@@ -189,12 +190,22 @@ class Scheduler:
         self._schedules = {one.id: one for one in found if one.is_active}
         triggers, self._triggers = self._triggers, {}
         self._next, self._heap = {}, []
-        for one in self._schedules.values():
+        for one in list(self._schedules.values()):
             known = triggers.get(one.id)
             same = known is not None and known.to_json() == one.trigger
-            self._triggers[one.id] = known if known is not None and same else load(one.trigger)
+            try:
+                self._triggers[one.id] = known if known is not None and same else load(one.trigger)
+            except NbflowError as error:  # of a newer nbflow, or of a zone that is not known here
+                del self._schedules[one.id]
+                self._warn_of(one, error)
+                continue
             self._note_next(one.id, one.next_at)
         self._events.watch(self._schedules, self._triggers)
+
+    def _warn_of(self, schedule: ScheduleRecord, error: NbflowError) -> None:
+        if schedule.id not in self._unusable:
+            self._unusable.add(schedule.id)
+            logger.warning("schedule %r is not fired here: %s", schedule.name, error)
 
     def _is_served(self, deployment: DeploymentRecord) -> bool:
         """Whether a living process sees to the deployment itself."""
@@ -233,6 +244,7 @@ class Scheduler:
         """Claim fire times; what another process has claimed is only taken note of."""
         limit = self._host.free()
         answers: list[Fired] = self._store.fire(fires, start=limit != 0, limit=limit)
+        self._events.claimed(fires)
         for fired in answers:
             if fired.schedule_id in self._schedules:
                 self._note_next(fired.schedule_id, fired.next_at)
@@ -254,7 +266,8 @@ class Scheduler:
 
     def _take(self, now: float) -> None:
         limit = self._host.free()
-        scope: Collection[str] | None = None if self._pool is not None else self._served
+        # Of a pool not those that a living process serves itself.
+        scope: Collection[str] = self._served if self._pool is None else self._deployments
         if limit != 0:
             for order in self._store.take_orders(
                 deployment_ids=scope, pool=self._pool, limit=limit
@@ -269,6 +282,8 @@ class Scheduler:
         if deployment is None:
             found = self._store.deployments(ids=[order.deployment_id])
             if not found:
+                reason = "its deployment was deleted before it began"
+                self._store.crash_run(order.run_id, self._store.owner_id, reason)
                 return
             deployment = found[0]
         try:

@@ -75,8 +75,10 @@ def _crash(connection: sqlite3.Connection, ids: list[str], reason: str) -> int:
     """End runs as Crashed; those of them whose orders have tries left wait again."""
     rows = connection.execute(
         """UPDATE orders SET retries_left = retries_left - 1, taken_at = NULL,
-               due_at = ? + retry_delay
-           WHERE run_id IN (SELECT value FROM json_each(?)) AND retries_left > 0
+               due_at = ? + orders.retry_delay, pool = d.pool
+           FROM deployments d
+           WHERE d.id = orders.deployment_id AND run_id IN (SELECT value FROM json_each(?))
+               AND retries_left > 0
                AND (SELECT state_type FROM runs WHERE id = run_id) <> 'CANCELLING'
            RETURNING run_id""",
         (time.time(), json.dumps(ids)),

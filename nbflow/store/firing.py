@@ -58,9 +58,7 @@ def fire(
     found = _read(connection, {one.schedule_id for one in fires})
     claimed = [_claim(found.get(one.schedule_id), one) for one in fires]
     known = _known(connection, fires, claimed)
-    may_not_overlap = [
-        one.id for one in found.values() if one.overlap in {Overlap.SKIP, Overlap.CANCEL}
-    ]
+    may_not_overlap = [one.id for one in found.values() if one.overlap != Overlap.ALLOW]
     running = begun(connection) if may_not_overlap or start else []
     for schedule_id, runs in unfinished(connection, may_not_overlap, running).items():
         found[schedule_id].before = runs
@@ -196,6 +194,8 @@ def _gives_way(schedule: _Schedule, created: list[NewOrder]) -> bool:
 
 def _start(schedule: _Schedule, created: list[NewOrder], room: Room, owner_id: str) -> None:
     """Take those of them that may begin now."""
+    if schedule.overlap == Overlap.QUEUE and any(not begun for _, _, begun in schedule.before):
+        return  # those that wait come first
     now = time.time()
     room.know_schedule(schedule.id, alone=schedule.overlap != Overlap.ALLOW)
     for order in created:

@@ -113,6 +113,7 @@ class Journal:
         """Write `entries` in their order, in the caller's transaction."""
         created: dict[str, list[Any]] = {}
         changed: dict[str, tuple[Any, ...]] = {}
+        rolled_back: dict[str, tuple[Any, ...]] = {}
         lines: list[tuple[Any, ...]] = []
         last: dict[str, tuple[str, str]] = {}  # of each run, as far as this batch tells
         opened, ended = set[str](), set[str]()
@@ -128,10 +129,14 @@ class Journal:
                     ended.add(run_id)
                     continue
                 lines.append((run_id, at, 0, "", message, state_name, kind))
-                if not _may_follow(last.get(run_id), state_name):
+                is_apart = state_name == "RolledBack" and run_id not in created
+                if not is_apart and not _may_follow(last.get(run_id), state_name):
+                    continue
+                columns = (kind, state_name, message, run_count, started_at, ended_at)
+                if is_apart:  # whether it may follow is for the row to say, not for this batch
+                    rolled_back[run_id] = (run_id, name, *columns)
                     continue
                 last[run_id] = kind, state_name
-                columns = (kind, state_name, message, run_count, started_at, ended_at)
                 if run_id in created:
                     created[run_id][14:] = columns
                 else:
@@ -156,6 +161,7 @@ class Journal:
         for sql, rows, n_columns, more in (
             (_INSERT_RUNS, created.values(), 20, ()),
             (_UPDATE_RUNS, changed.values(), 8, (self._owner_id,)),
+            (_UPDATE_RUNS, rolled_back.values(), 8, (self._owner_id,)),
             (_INSERT_LINES, lines, 7, ()),
         ):
             for statement, values in _statements(sql, rows, n_columns):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,18 @@ def delete(connection: sqlite3.Connection, run_id: str) -> int:
         ).fetchall()
     ]
     listed = json.dumps(ids)
-    tables = ("lines", "artifacts", "orders", "once", "runs")
+    # What a schedule has claimed stays claimed: the fire time or event may not come again.
+    connection.execute(
+        """UPDATE orders SET taken_at = coalesce(taken_at, ?)
+           WHERE run_id IN (SELECT value FROM json_each(?))""",
+        (time.time(), listed),
+    )
+    connection.execute(
+        """DELETE FROM orders WHERE schedule_id IS NULL
+               AND run_id IN (SELECT value FROM json_each(?))""",
+        (listed,),
+    )
+    tables = ("lines", "artifacts", "once", "runs")
     for table, column in ((table, "id" if table == "runs" else "run_id") for table in tables):
         connection.execute(
             f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (listed,)

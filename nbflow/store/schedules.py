@@ -50,7 +50,10 @@ def replace(
                    parameters = excluded.parameters, catch_up = excluded.catch_up,
                    overlap = excluded.overlap, jitter_seconds = excluded.jitter_seconds,
                    until_at = excluded.until_at, is_active = excluded.is_active,
-                   next_at = excluded.next_at, updated_at = excluded.updated_at""",
+                   next_at = excluded.next_at, updated_at = excluded.updated_at,
+                   -- Events of before another trigger was declared are none of its.
+                   created_at = CASE WHEN trigger = excluded.trigger THEN created_at
+                                     ELSE excluded.created_at END""",
             (
                 schedule_id, deployment_id, spec.name, as_json(dict(spec.trigger)),
                 as_json(dict(spec.parameters)), spec.catch_up.value, spec.overlap.value,

@@ -98,7 +98,7 @@ class Room:
             row = self._connection.execute(
                 "SELECT concurrency_limit, is_paused FROM pools WHERE name = ?", (pool,)
             ).fetchone()
-            most = self._pools[pool] = _most(row)
+            most = self._pools[pool] = 0 if row is None else _most(row)  # deleted: nobody's
         return most
 
     def _most_of(self, deployment_id: str) -> int:

@@ -257,3 +257,24 @@ def test_processes_long_gone_are_forgotten(home, store):
     left = {row[0] for row in read(home, "SELECT id FROM owners")}
     assert left == {store.owner_id, owner_id}
     assert read(home, "SELECT owner_id FROM requests") == [(owner_id,)]
+
+
+def test_run_that_waits_again_waits_where_its_deployment_is_now(store):
+    store.create_pool("new", "process")
+    record = declare(store, retries=1)
+    store.add_order(record.id)
+    (order,) = store.take_orders()
+    store.move_deployment(record.id, "new")
+
+    store.crash_run(order.run_id, store.owner_id, "it died")
+
+    assert [one.run_id for one in store.take_orders(pool="new")] == [order.run_id]
+
+
+def test_run_of_a_deleted_deployment_does_not_wait_for_ever(store):
+    record = declare(store, retries=1)
+    store.add_order(record.id)
+    (order,) = store.take_orders()
+    store.delete_deployment(record.id)
+
+    assert store.crash_run(order.run_id, store.owner_id, "it died").state_name == "Crashed"

@@ -175,6 +175,7 @@ def test_moved_deployment_takes_its_waiting_runs_along(store):
     begun, waiting = store.add_order(record.id), store.add_order(record.id)
     store.take_orders(limit=1)
 
+    store.create_pool("p", "process")
     store.move_deployment(record.id, "p")
 
     assert store.order(begun.run_id).pool is None

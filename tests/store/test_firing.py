@@ -181,6 +181,7 @@ def test_overlap(store, overlap, before):
     expected = {
         ("skip", "waiting"): "Skipped",
         ("skip", "begun"): "Skipped",
+        ("queue", "waiting"): "Scheduled",
         ("queue", "begun"): "Scheduled",
         ("cancel", "begun"): "Scheduled",
     }.get((overlap.value, before), "Pending")
@@ -292,3 +293,32 @@ def test_many_at_one_instant_are_one_transaction(store, home):
     times = past()
     assert {store.find_schedule(one.schedule_id).next_at for one in fires[:10]} == {160.0}
     assert next(times)
+
+
+def test_queued_runs_keep_their_order(store):
+    schedule = scheduled(store, overlap=Overlap.QUEUE)
+    (first,) = fire(store, schedule).orders
+    (second,) = fire(store, schedule).orders
+    finish(store, first)
+
+    (third,) = fire(store, schedule).orders
+
+    assert third.state_name == "Scheduled"
+    assert [one.run_id for one in store.take_orders()] == [second.run_id]
+
+
+def test_deleting_a_run_does_not_free_its_fire_time(store):
+    schedule = scheduled(store)
+    fired = fire(store, schedule)
+    (order,) = fired.orders
+    finish(store, order)
+    store.delete_run(order.run_id)
+
+    again = Fire(
+        schedule_id=schedule.id,
+        expected_at=None,
+        firings=(Firing(cause=order.cause, fire_at=1.0, due_at=1.0),),
+        next_at=None,
+    )
+
+    assert store.fire([again], start=True)[0].orders == ()

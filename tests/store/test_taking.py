@@ -54,6 +54,7 @@ def test_the_oldest_is_taken_first(store):
 
 
 def test_only_what_is_asked_for_is_taken(store):
+    store.create_pool("p", "process")
     in_pool, elsewhere = declare(store, name="a", pool="p"), declare(store, name="b")
     one, other = store.add_order(in_pool.id), store.add_order(elsewhere.id)
 
@@ -333,3 +334,11 @@ TestOrders.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def test_nobody_takes_the_runs_of_a_pool_that_was_deleted(store):
+    store.create_pool("gone", "process")
+    store.add_order(declare(store, name="a", pool="gone").id)
+    store.delete_pool("gone")
+
+    assert store.take_orders(pool="gone") == []
