@@ -14,7 +14,9 @@ from nbflow.errors import NbflowError
 from nbflow.model.deployments import DeploymentRecord, OrderRecord
 from nbflow.model.records import RunRecord
 from nbflow.scheduling.declaring import Deployment
+from nbflow.scheduling.handles import is_in_run
 from nbflow.scheduling.kept_parameters import check_json
+from nbflow.scheduling.runners import Runners
 from nbflow.scheduling.telling import next_text
 from nbflow.store.store import Store
 from nbflow.triggers.texts import instant, local_zone_name
@@ -31,7 +33,8 @@ def deploy(*deployments: Deployment, work_pool_name: str | None = None) -> list[
     """Have the workers of a work pool run deployments by their schedules; gives their ids.
 
     Prints one line about each. Schedules that a deployment of the same names had before are deleted
-    unless they are declared again, and named.
+    unless they are declared again, and named. Where one is replaced that ran something else, a line
+    on stderr says so. In a script or notebook that a worker runs it does nothing.
 
     Args:
         deployments: As `flow.to_deployment(...)` gives them.
@@ -42,24 +45,77 @@ def deploy(*deployments: Deployment, work_pool_name: str | None = None) -> list[
         NotPicklable: A flow uses something that cannot go to another process; names it.
         NbflowError: No pool was named.
     """
+    __tracebackhide__ = True
     store = wiring.current().store
+    if is_in_run():
+        return [_id_of(store, one) for one in deployments]
+    try:
+        return _deploy(store, deployments, work_pool_name)
+    except NbflowError as error:
+        # Of what the caller has written: no line of ours would tell more.
+        raise error.with_traceback(None) from error.__cause__
+
+
+def _id_of(store: Store, deployment: Deployment) -> str:
+    """Its id; empty: it is not in the store."""
+    found = _named(store, deployment.full_name)
+    return "" if found is None else found.id
+
+
+def _deploy(
+    store: Store, deployments: Collection[Deployment], work_pool_name: str | None
+) -> list[str]:
     pools = [one.spec.pool or work_pool_name or _no_pool(one, store) for one in deployments]
     # All of them before any is written.
     sealed = [one.sealed(pool) for one, pool in zip(deployments, pools, strict=True)]
     ids = []
     for one in sealed:
-        before = _schedule_names(store, one.full_name)
+        before, had = _named(store, one.full_name), _schedule_names(store, one.full_name)
         record = one.apply()
-        gone = sorted(before - _schedule_names(store, one.full_name))
-        removed = f"; deleted schedule {', '.join(gone)}" if gone else ""
+        gone = sorted(had - _schedule_names(store, one.full_name))
+        replaced = replaced_text(before, record, gone)
+        if replaced:
+            sys.stderr.write(f"nbflow: {replaced}\n")
+        removed = f"; deleted schedule {', '.join(gone)}" if gone and not replaced else ""
         sys.stdout.write(f"{deployed_text(store, record)}{removed}\n")
         ids.append(record.id)
     return ids
 
 
+def _named(store: Store, full_name: str) -> DeploymentRecord | None:
+    found = [one for one in store.deployments(name=full_name) if one.full_name == full_name]
+    return found[0] if found else None
+
+
 def _schedule_names(store: Store, full_name: str) -> set[str]:
-    ids = [one.id for one in store.deployments(name=full_name) if one.full_name == full_name]
+    found = _named(store, full_name)
+    ids = [] if found is None else [found.id]
     return {one.name for one in store.schedules(deployment_ids=ids)}
+
+
+def replaced_text(
+    before: DeploymentRecord | None, now: DeploymentRecord, gone: Collection[str]
+) -> str:
+    """What a deployment has replaced that ran something else; empty: nothing.
+
+    Args:
+        gone: Names of schedules that were deleted with it.
+    """
+    if before is None or _what(before) == _what(now):
+        return ""
+    told = f"replaces {now.full_name}, which was {before.kind.value} {before.target}"
+    if before.target == now.target and before.place != now.place:
+        told += f" of {before.place or 'a script'}"
+    if not gone:
+        return told
+    names = ", ".join(sorted(gone))
+    return f"{told}; its schedule{'s' if len(gone) > 1 else ''} {names} " + (
+        "are deleted" if len(gone) > 1 else "is deleted"
+    )
+
+
+def _what(one: DeploymentRecord) -> tuple[str, str, str]:
+    return one.kind.value, one.target, one.place
 
 
 def deployed_text(store: Store, record: DeploymentRecord) -> str:
@@ -69,6 +125,8 @@ def deployed_text(store: Store, record: DeploymentRecord) -> str:
         by = f"{len(workers)} worker{'s' if len(workers) > 1 else ''} of pool {record.pool!r}"
     else:
         by = f"pool {record.pool!r} (start a worker: nbflow worker start --pool {record.pool})"
+    if Runners(store).is_served(record):
+        by = f"the process that serves it while that lives, then to {by}"
     now = time.time()
     schedules = store.schedules(deployment_ids=[record.id])
     times = [next_text(one, now, is_paused=record.is_paused) for one in schedules]
@@ -176,7 +234,9 @@ def ended_run(store: Store, run_id: str, timeout: float | None = None) -> RunRec
 def _check_somebody_runs_it(store: Store, deployment: DeploymentRecord, *, waits: bool) -> None:
     """Raise, or warn where nobody waits, if nothing that there is would ever run it."""
     told = ""
-    is_served = bool(deployment.server_id) and store.is_alive(deployment.server_id)
+    runners = Runners(store)
+    is_served = runners.is_served(deployment)
+    trouble = None if deployment.pool is None else runners.trouble(deployment.pool)
     if deployment.is_paused:
         told = f"it is paused; resume it with `nbflow deployment resume {deployment.full_name}`"
     elif not is_served and deployment.pool is None:
@@ -184,15 +244,19 @@ def _check_somebody_runs_it(store: Store, deployment: DeploymentRecord, *, waits
             "it has no work pool and no process serves it; call its flow's serve() again, or "
             "deploy it with work_pool_name="
         )
+    elif not is_served and deployment.pool is not None and not runners.has_pool(deployment.pool):
+        told = f"there is no work pool {deployment.pool!r} any more; deploy it to another one"
     if told and waits:
         raise NbflowError(f"nobody would run {deployment.full_name}: {told}")
     if told:
         logger.warning("nobody runs %s yet: %s", deployment.full_name, told)
-    elif not is_served and not any(one.is_alive for one in store.workers(deployment.pool)):
+    elif not is_served and trouble is not None:
         logger.warning(
-            "%s waits for a worker: start one with `nbflow worker start --pool %s`",
+            "%s waits for a worker of pool %r: %s: %s",
             deployment.full_name,
             deployment.pool,
+            trouble.text,
+            trouble.advice,
         )
 
 

@@ -188,6 +188,7 @@ class Flow(RunCallable[P, R, FlowSpec]):
             NotPicklable: Something it uses cannot go to another process; names it.
             InvalidSchedule, InvalidOption, UnknownOption, ParameterError: As `to_deployment`.
         """
+        __tracebackhide__ = True
         from nbflow.deployments import deploy
 
         check_known(options, _DEPLOYMENT_OPTIONS, f"deploy() of {self.name!r}")

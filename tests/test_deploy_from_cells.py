@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from nbflow.store.store import Store
 from tests.notebook.kernels import Kernel
@@ -85,6 +87,31 @@ def test_flow_of_cells_is_run_by_a_worker_as_it_was_deployed(kernel, worker, tmp
     (one,) = store.deployments()
     store.close()
     assert (one.place, one.folder) == (str(tmp_path / "book.ipynb"), str(tmp_path))
+
+
+def test_notebook_that_deploys_and_serves_does_not_when_a_worker_runs_it(
+    kernel, worker, tmp_path, home
+):
+    cells = (
+        FLOW,
+        "report.deploy('again', work_pool_name='local'); served = report.serve('live')",
+        "Path('ran.txt').write_text('ran')",
+    )
+    path = tmp_path / "deploys.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(one) for one in cells]), path)
+    command = [sys.executable, "-m", "nbflow.cli.main"]
+    environment = {**os.environ, "NBFLOW_HOME": str(home)}
+    for verb in (
+        ("deploy", str(path), "--name", "daily", "--pool", "local"),
+        ("deployment", "run", "deploys/daily", "--watch"),
+    ):
+        subprocess.run([*command, *verb], env=environment, check=True, capture_output=True)
+
+    store = Store(home, may_fall_back=False)
+    names = [one.full_name for one in store.deployments()]
+    store.close()
+    assert (tmp_path / "ran.txt").read_text() == "ran"
+    assert names == ["deploys/daily"]
 
 
 def test_value_of_a_cell_that_cannot_go_is_named_in_the_cell(kernel, home):

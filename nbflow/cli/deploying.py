@@ -124,18 +124,21 @@ def _of_notebook(
 ) -> Deployment:
     import nbformat
 
+    from nbflow.deploy.checking import check_names
     from nbflow.deploy.notebooks import read_notebook, with_parameters
     from nbflow.scheduling.declaring import declare_notebook
 
     notebook = read_notebook(Path(target))
-    for one in (parameters, *(schedule.parameters for schedule in schedules)):
-        with_parameters(notebook, one)  # refuses what could not be written into it
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
+    for one in (parameters, *(schedule.parameters for schedule in schedules)):
+        with_parameters(notebook, one)  # refuses what could not be written into it
+        check_names(Path(target).stem, text, one)
     return declare_notebook(
         target,
-        nbformat.writes(notebook),  # type: ignore[no-untyped-call]
+        text,
         name,
         schedules=schedules,
         parameters=parameters,

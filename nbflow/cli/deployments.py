@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -34,6 +36,7 @@ def list_deployments(
     json: Json = False,
 ) -> None:
     """List the deployments with their schedules and who runs them."""
+    from nbflow.scheduling.runners import Runners
     from nbflow.scheduling.telling import next_text, runner_text, words
 
     store = open_store()
@@ -45,18 +48,19 @@ def list_deployments(
     if not deployments:
         typer.echo("no deployments; make one with `nbflow deploy TARGET --name NAME --pool POOL`")
         return
-    now, rows = time.time(), []
+    now, runners, rows = time.time(), Runners(store), []
     for one in deployments:
         own = schedules.get(one.id, [])
         when = "; ".join(words(schedule) for schedule in own)
         following = ", ".join(next_text(schedule, now, is_paused=one.is_paused) for schedule in own)
-        rows.append((one.full_name, one.kind.value, runner_text(one), when, following))
+        rows.append((one.full_name, one.kind.value, runner_text(one, runners), when, following))
     print_table(("deployment", "kind", "run by", "schedules", "next"), rows)
 
 
 @app.command()
 def inspect(name: Name, json: Json = False) -> None:
     """Show a deployment, its schedules and its last runs."""
+    from nbflow.scheduling.runners import Runners
     from nbflow.scheduling.telling import run_text, runner_text, schedule_text
     from nbflow.triggers.texts import local_zone_name
 
@@ -68,12 +72,13 @@ def inspect(name: Name, json: Json = False) -> None:
         told = as_json(one, schedules)
         print_json({**told, "runs": [record_as_json(run) for run in runs]})
         return
+    runners = Runners(store)
     typer.echo(f"{one.full_name}: {one.description or one.kind.value}".partition("\n")[0])
     parameters = ", ".join(f"{name}={value!r}" for name, value in one.parameters.items())
     limit = "" if one.concurrency_limit is None else f"{one.concurrency_limit} run(s) at a time"
     for label, text in (
         ("runs", f"{one.kind.value} {one.target}"),
-        ("by", runner_text(one)),
+        ("by", runner_text(one, runners)),
         ("in", one.folder),
         ("with", parameters),
         ("tags", ", ".join(one.tags)),
@@ -87,7 +92,7 @@ def inspect(name: Name, json: Json = False) -> None:
     now, zone = time.time(), local_zone_name()
     for schedule in schedules:
         found = [run for _, run in store.orders(schedule_id=schedule.id, limit=_N_RUNS)]
-        typer.echo("\n" + schedule_text(schedule, one, found, now))
+        typer.echo("\n" + schedule_text(schedule, one, found, now, runners))
     typer.echo("\nlast runs" if runs else "\nno runs yet")
     for run in runs:
         typer.echo(f"  {run_text(run, zone)}")
@@ -113,13 +118,18 @@ def run(
     json: Json = False,
 ) -> None:
     """Have a deployment run once, by its worker or by the process that serves it."""
+    from nbflow.deploy.checking import check_run
     from nbflow.deployments import order_run
 
     store = open_store()
+    parameters = parse_parameters(param or [])
+    if parameters:  # else its own, which were looked at when it was deployed
+        with redirect_stdout(sys.stderr):  # what the script prints when it is imported is no answer
+            check_run(store.find_deployment(name), parameters)
     order = order_run(
         store,
         name,
-        parse_parameters(param or []),
+        parameters,
         scheduled_time=at,
         flow_run_name=run_name,
         tags=tag,

@@ -20,7 +20,7 @@ from nbflow.cli.shared import (
     state_text,
 )
 from nbflow.console import console_line, told_of_line
-from nbflow.deploy.run_files import delete_files
+from nbflow.deploy.run_files import delete_files, run_folder
 from nbflow.model.records import RunRecord
 from nbflow.model.runs import RunKind
 
@@ -75,12 +75,18 @@ def show(run: RunName, json: Json = False) -> None:
         print_json({**record_as_json(record), "runs": inner})
         return
     typer.echo(f"{record.label} of {record.spec_name!r}: {record.state_name}")
+    order = store.order(record.id)
+    of = store.deployments(ids=[order.deployment_id]) if order is not None else []
+    folder = run_folder(store.folder, record.id)
     for label, text in (
         ("id", record.id),
         ("message", record.message),
         ("duration", seconds_text(record.seconds)),
         ("tries", str(record.run_count)),
         ("created", ago(record.created_at)),
+        ("planned", iso(record.scheduled_at)),
+        ("by", of[0].full_name if of else ""),
+        ("files", str(folder) if folder.is_dir() else ""),
         ("tags", ", ".join(record.tags)),
         ("inputs", ", ".join(f"{name}={value!r}" for name, value in record.inputs.items())),
     ):

@@ -11,7 +11,7 @@ import typer
 from nbflow.cli import schedule_options as options
 from nbflow.cli.parameters import Parameters, parse_parameters
 from nbflow.cli.shared import Json, iso, open_store, print_json, print_table
-from nbflow.model.deployments import DeploymentKind, DeploymentRecord
+from nbflow.model.deployments import DeploymentRecord
 from nbflow.model.schedules import ScheduleRecord, ScheduleSpec
 from nbflow.store.store import Store
 
@@ -36,6 +36,7 @@ def list_schedules(
     json: Json = False,
 ) -> None:
     """List the schedules with their next fire times and who runs them."""
+    from nbflow.scheduling.runners import Runners
     from nbflow.scheduling.telling import next_text, runner_text, words
 
     store = open_store()
@@ -50,11 +51,11 @@ def list_schedules(
             "no schedules; make one with `nbflow schedule create FLOW/NAME --cron '0 8 * * *'`"
         )
         return
-    now, rows = time.time(), []
+    now, runners, rows = time.time(), Runners(store), []
     for one in schedules:
         of = by_id[one.deployment_id]
         following = next_text(one, now, is_paused=of.is_paused)
-        rows.append((one.name, of.full_name, words(one), following, runner_text(of)))
+        rows.append((one.name, of.full_name, words(one), following, runner_text(of, runners)))
     print_table(("schedule", "deployment", "fires", "next", "run by"), rows)
 
 
@@ -110,8 +111,10 @@ def create(
     )
     if schedule is None:
         raise typer.BadParameter("say when: --cron, --every, --at, --rrule, --on-change or --after")
+    from nbflow.deploy.checking import check_run
+
     schedule = replace(schedule, parameters=parse_parameters(param or []))
-    _check(of, schedule.parameters)
+    check_run(of, schedule.parameters)
     others = {one.name: _spec(one) for one in store.schedules(deployment_ids=[of.id])}
     spec = schedule.spec(_free_name(of.name, set(others)), time.time())
     store.put_deployment(of, list({**others, spec.name: spec}.values()))
@@ -144,11 +147,14 @@ def resume(name: Name) -> None:
 @app.command()
 def trigger(name: Name, param: Parameters = None) -> None:
     """Have a schedule's deployment run once now, with the schedule's parameters."""
+    from nbflow.deploy.checking import check_run
     from nbflow.deployments import order_run
 
     store = open_store()
     one = store.find_schedule(name)
     parameters = parse_parameters(param or [])
+    if parameters:
+        check_run(_deployment(store, one), {**one.parameters, **parameters})
     order = order_run(store, one.deployment_id, parameters, schedule_id=one.id)
     typer.echo(f"asked for run {order.run_name!r} ({order.run_id})")
 
@@ -183,10 +189,12 @@ def schedule_as_json(one: ScheduleRecord, of: DeploymentRecord) -> dict[str, Any
 
 
 def _show(store: Store, one: ScheduleRecord) -> None:
+    from nbflow.scheduling.runners import Runners
     from nbflow.scheduling.telling import schedule_text
 
     runs = [run for _, run in store.orders(schedule_id=one.id, limit=_N_RUNS)]
-    typer.echo(schedule_text(one, _deployment(store, one), runs, time.time()))
+    told = schedule_text(one, _deployment(store, one), runs, time.time(), Runners(store))
+    typer.echo(told)
 
 
 def _deployment(store: Store, one: ScheduleRecord) -> DeploymentRecord:
@@ -213,20 +221,3 @@ def _free_name(name: str, taken: set[str]) -> str:
     while (free := name if n == 1 else f"{name}-{n}") in taken:
         n += 1
     return free
-
-
-def _check(of: DeploymentRecord, parameters: Any) -> None:
-    """Now, and not when the first run begins: whether the flow takes the parameters.
-
-    Raises:
-        ParameterError: It does not.
-    """
-    from nbflow.scheduling.kept_parameters import check_json, check_parameters
-
-    check_json(of.flow_name, parameters)
-    if of.kind is DeploymentKind.NOTEBOOK:
-        return
-    from nbflow.deploy.executing import flow_of
-
-    spec = flow_of(of).newest_spec
-    check_parameters(spec, {**of.parameters, **parameters}, is_complete=True)

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from nbflow.console import console_line, duration, level_of_state, told_of_state
 from nbflow.deploy.assignments import CRASHED_HOOKS
 from nbflow.deploy.pool_types import Execution, Starter
-from nbflow.errors import NbflowError
+from nbflow.errors import NbflowError, RunNotFound
 from nbflow.model.deployments import DeploymentKind, DeploymentRecord, OrderRecord
 from nbflow.model.records import RunRecord
 from nbflow.model.states import State, StateType
@@ -99,7 +100,10 @@ class Charges:
         with self._lock:
             charge = self._all.get(run_id)
         if charge is None:
-            record = self._store.find_run(run_id)
+            try:
+                record = self._store.find_run(run_id)
+            except RunNotFound:  # deleted, and so is what was to be cancelled
+                return
             if record.is_final or (not record.owner_id and self._store.cancel_waiting(run_id)):
                 return
             if record.owner_id and record.owner_id != self._store.owner_id:
@@ -128,7 +132,7 @@ class Charges:
         """End by force what was to end and has not. Called once a second; blocks for reading."""
         now = time.monotonic()
         for charge in list(self._all.values()):
-            self._look_at(charge, self._store.find_run(charge.order.run_id), now)
+            harmless(partial(self._look_at, charge, now))
 
     def look_back(self, pool: str) -> None:
         """See to runs whose process and worker have both died, whichever worker that was."""
@@ -140,10 +144,20 @@ class Charges:
                 if (run.ended_at or 0.0) >= since and not self._store.is_alive(run.owner_id):
                     self._call_crashed_hooks(order, deployment, run)
 
-    def _look_at(self, charge: Charge, record: RunRecord, now: float) -> None:
-        if record.state_type is StateType.CANCELLING:
+    def _found(self, charge: Charge) -> RunRecord | None:
+        """Its run; None: somebody has deleted it."""
+        try:
+            return self._store.find_run(charge.order.run_id)
+        except RunNotFound:
+            return None
+
+    def _look_at(self, charge: Charge, now: float) -> None:
+        record = self._found(charge)
+        if record is not None and record.state_type is StateType.CANCELLING:
             charge.cancelled_at = charge.cancelled_at or now
-        if record.is_final:
+        if record is None and charge.ended_at is None:
+            self._kill(charge, "its run was deleted")
+        elif record is None or record.is_final:
             charge.ended_at = charge.ended_at or now
             if now - charge.ended_at >= LINGER_SECONDS:
                 self._kill(charge, f"it is still there {LINGER_SECONDS:g} s after the run's end")
@@ -171,7 +185,13 @@ class Charges:
 
     def _settle(self, charge: Charge, how: str) -> None:
         store, run_id = self._store, charge.order.run_id
-        record = store.find_run(run_id)
+        record = self._found(charge)
+        if record is None or not record.is_final:
+            # Whatever the exit code was: nothing may go on beside the next try.
+            charge.execution.kill()
+        if record is None:
+            say(f"{charge.label} was deleted; its process has ended")
+            return
         for owner_id in (store.owner_id, charge.execution.owner_id):
             if not record.is_final and record.owner_id == owner_id:
                 is_cancelled = charge.cancelled_at is not None

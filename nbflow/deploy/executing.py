@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow import wiring
-from nbflow.deploy.run_files import HTML, NOTEBOOK, prepare_html, run_folder, write_html
+from nbflow.deploy.run_files import HTML, NOTEBOOK, new_run_folder, prepare_html, write_html
 from nbflow.errors import NbflowError, ResultUnreadable
 from nbflow.flows import Flow
 from nbflow.model.deployments import DeploymentKind, DeploymentRecord, OrderRecord
@@ -59,6 +60,8 @@ def flow_of(deployment: DeploymentRecord) -> Flow[..., Any]:
         from nbflow.deploy.scripts import load_flow
 
         return load_flow(deployment.target)
+    if deployment.folder not in sys.path:  # modules beside the notebook; run processes have it
+        sys.path.append(deployment.folder)
     flow = unseal_value(purpose_of(deployment), _snapshot(deployment), _home())
     if not isinstance(flow, Flow):
         raise NbflowError(f"the stored code of {deployment.full_name} is no flow; deploy it again")
@@ -82,7 +85,7 @@ def _spec(order: OrderRecord, deployment: DeploymentRecord) -> FlowSpec:
 
 
 def _notebook(order: OrderRecord, deployment: DeploymentRecord) -> FlowSpec:
-    folder = run_folder(_home(), order.run_id)
+    folder = new_run_folder(_home(), order.run_id)
     text = unseal(purpose_of(deployment), _snapshot(deployment), _home())
 
     def run(**parameters: Any) -> Path:

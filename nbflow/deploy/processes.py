@@ -80,11 +80,23 @@ class ChildProcess:
     def wait(self) -> str:
         """Wait until it has ended; gives how it did, in words. Nothing of it is left then."""
         self._take_life()
+        self._end_group()
         code = self._process.wait()
         self._leash.close()
         if code:  # else it has ended all that it had started, or left it on purpose
             kill_family(self.family)
         return told_of_exit(code)
+
+    def _end_group(self) -> None:
+        """Wait for its end; one that did not end well takes its process group along.
+
+        The mark does not find those that were given an environment of their own. Done before it is
+        reaped: until then its number is no other process'.
+        """
+        with contextlib.suppress(OSError, AttributeError):  # macOS has no `waitid`
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            if ended is not None and ended.si_status:
+                os.killpg(self.pid, signal.SIGKILL)
 
     def dismiss(self) -> None:
         """Let it end: there is nothing for it to do."""

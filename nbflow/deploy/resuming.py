@@ -57,7 +57,18 @@ def resume(
     record = store.find_run(run)
     if record.state_type is StateType.PAUSED:
         return ask(record.id, "resume")
-    _check(store, record)
+    # Of several that resume it at once, one does: the others would do all that is left as well.
+    claim = connected.results.claim(f"resume-of-{_origin(record)}", record.id)
+    if claim is None:
+        raise NbflowError(f"{record.label} is being resumed by another process right now")
+    with claim:
+        _check(store, record)
+        return _again(store, record, flows or {}, notebook)
+
+
+def _again(
+    store: Store, record: RunRecord, flows: Mapping[str, Any], notebook: Callable[..., object]
+) -> RunRecord:
     order = store.order(record.id)
     if order is not None:
         return _order_again(store, record, order)
@@ -83,7 +94,7 @@ def resume(
         with _in_folder(source["folder"]):
             run_as(again, load_flow(source["target"]), parameters)
     else:
-        run_as(again, _flow_named(record, flows or {}), parameters)
+        run_as(again, _flow_named(record, flows), parameters)
     store.flush()
     return store.find_run(again.run_id)
 

@@ -28,6 +28,14 @@ def delete_files(home: Path, run_id: str) -> None:
     shutil.rmtree(run_folder(home, run_id), ignore_errors=True)
 
 
+def new_run_folder(home: Path, run_id: str) -> Path:
+    """That folder, made so that only its owner can read what runs have shown."""
+    folder = run_folder(home, run_id)
+    for one in (folder.parent, folder):
+        one.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
 def prepare_html() -> None:
     """Import what `write_html` needs, on a thread of its own: it takes as long as a kernel's start.
 

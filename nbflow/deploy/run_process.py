@@ -26,7 +26,7 @@ from nbflow import wiring
 from nbflow.deploy.assignments import CRASHED_HOOKS, Assignment, assignment_of
 from nbflow.deploy.executing import execute, flow_of
 from nbflow.deploy.families import kill_family
-from nbflow.deploy.run_files import OUTPUT, drop_if_empty, run_folder
+from nbflow.deploy.run_files import OUTPUT, drop_if_empty, new_run_folder
 from nbflow.errors import Interrupted, NbflowError
 from nbflow.hooks import HookCaller
 from nbflow.model.deployments import DeploymentRecord, OrderRecord
@@ -137,12 +137,15 @@ class RunProcess:
         except OSError:  # it was killed before it had read what this process sent
             heard = b""
         if not heard:
-            perish(self._assignment.family)
+            perish(self._assignment.family, self._connected.store)
         self._is_cancelled = True
 
 
-def perish(family: str) -> NoReturn:
+def perish(family: str, store: Store) -> NoReturn:
     """End at once, with every process that this one has started."""
+    # First of all: the flow sees its processes die, and may not call that the end of the run.
+    with contextlib.suppress(Exception):
+        store.abandon()
     with contextlib.suppress(Exception):
         if family:
             kill_family(family)
@@ -215,7 +218,7 @@ def _carry_out(assignment: Assignment, leash: int | None) -> int:
             store.crash_run(order.run_id, store.owner_id, "its deployment was deleted")
         return 1
     (deployment,) = found
-    output = _write_to_file(run_folder(store.folder, order.run_id) / OUTPUT)
+    output = _write_to_file(new_run_folder(store.folder, order.run_id) / OUTPUT)
     with contextlib.suppress(OSError):
         os.chdir(deployment.folder)
     sys.path.insert(0, deployment.folder)
@@ -267,7 +270,6 @@ def _read_line(leash: int | None) -> bytes:
 
 def _write_to_file(path: Path) -> Path:
     """Let what is printed from here on go to a file, at its end if there was an earlier try."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -86,7 +86,9 @@ def load_flow(target: str) -> Flow[..., Any]:
         raise NbflowError(f"{path} is not a Python file; give `file.py:flow` or a notebook")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.parent.resolve()))  # as `python file.py` would
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:  # a kernel may load it for each run
+        sys.path.insert(0, folder)  # as `python file.py` would
     token = is_loading.set(True)
     try:
         spec.loader.exec_module(module)

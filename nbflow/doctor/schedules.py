@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +59,11 @@ def pools(store: Store) -> Iterator[Fact]:
         advice = ""
         if pool.is_paused:
             text += ", paused"
+        if pool.n_waiting and pool.is_paused:
+            advice = f"runs wait: go on with `nbflow work-pool resume {pool.name}`"
+        elif pool.n_waiting and pool.concurrency_limit == 0:
+            told = f"`nbflow work-pool clear-concurrency-limit {pool.name}`"
+            advice = f"runs wait, and none may begin: lift the limit with {told}"
         elif pool.n_waiting and not workers:
             advice = f"runs wait: start a worker with `nbflow worker start --pool {pool.name}`"
         yield Fact("work pools", pool.name, text, advice)
@@ -134,6 +140,8 @@ def _who(schedule: ScheduleRecord, deployment: DeploymentRecord, house: _House) 
         return "", f"pool {name!r} runs notebooks only: deploy it to a pool of type process"
     if pool.is_paused:
         return f"nobody while pool {name!r} is paused", ""
+    if pool.concurrency_limit == 0:
+        return f"nobody while the limit of pool {name!r} is 0", ""
     workers = house.workers.get(name)
     if not workers:
         return "", f"pool {name!r} has no worker: `nbflow worker start --pool {name}`"
@@ -142,6 +150,10 @@ def _who(schedule: ScheduleRecord, deployment: DeploymentRecord, house: _House) 
 
 def _gone(schedule: ScheduleRecord, deployment: DeploymentRecord) -> str:
     place = deployment.place or deployment.target
+    if _is_notebook(place) and _is_in_memory_only(deployment):
+        return f"its flow was kept in memory only: run the cell again that schedules it, in {place}"
+    if place.endswith(os.sep):
+        return f"no kernel serves it: run `%load_ext nbflow` in its notebook, in {place}"
     if _is_notebook(place):
         hand_over = f"%schedule --hand-over {schedule.name} --pool POOL"
         return (
@@ -152,7 +164,12 @@ def _gone(schedule: ScheduleRecord, deployment: DeploymentRecord) -> str:
 
 
 def _is_notebook(place: str) -> bool:
-    return place.endswith(".ipynb")
+    """Whether a kernel declared it; a folder stands for a notebook whose path is not known."""
+    return place.endswith((".ipynb", os.sep))
+
+
+def _is_in_memory_only(deployment: DeploymentRecord) -> bool:
+    return deployment.kind is DeploymentKind.FUNCTION and deployment.snapshot is None
 
 
 def _names(workers: list[WorkerRecord]) -> str:

@@ -11,14 +11,15 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from nbflow.engine.identity import is_held
 from nbflow.engine.transactions import current_transaction
+from nbflow.memo import hidden
 from nbflow.model.calls import Calls, Origin
 from nbflow.model.specs import FlowSpec, TaskSpec
 from nbflow.results.fingerprint import fingerprint
@@ -42,14 +43,18 @@ class ResumePlan:
     Attributes:
         about: Digest of the task's source and inputs when it began.
         surroundings: What it would have to change again, if it changed that.
+        generators: The states of the random generators when it began.
         key: Where the result goes; None: it is not kept.
+        group: What it has in common with those of equal calls.
     """
 
     results: Results
     spec: TaskSpec
     about: str = ""
     surroundings: object = None
+    generators: dict[str, Any] = field(default_factory=dict)
     key: str | None = None
+    group: str = ""
     began_at: float = 0.0
 
     def lookup(self, context: RunContext) -> Hit | None:
@@ -63,16 +68,23 @@ class ResumePlan:
         except Exception as error:
             _tell(self.spec, error)
             return None
-        what = f"resume-{fingerprint(outer.path, self.spec.name, self.about)}"
-        found, number = outer.find(what, lambda n: self.results.lookup(f"{what}-{n}"))
+        tags = sorted(run.tags)
+        situation = _situation(outer.origin)
+        what = f"resume-{fingerprint(outer.path, self.spec.name, self.about, tags, situation)}"
+        found, number = outer.find(
+            what, partial(self._numbers, what), lambda n: self.results.lookup(f"{what}-{n}")
+        )
         key = f"{what}-{number}"
         if found is not None:
             outer.origin.keys[key] = None
-            run_name, value = found.value
+            run_name, value, generators = found.value
+            for name, state in generators.items():  # what is drawn next is what was drawn
+                hidden.set_generator(name, state)
             message = f"completed in flow run {run_name!r}"
             return Hit(value, found.created_at, found.seconds, found.size_bytes, message)
-        self.key = key
+        self.key, self.group = key, what
         self.surroundings = _surroundings()
+        self.generators = hidden.generators()
         run.calls = Calls(outer.origin, run, self.key, outer)
         self.began_at = time.time()
         return None
@@ -83,17 +95,20 @@ class ResumePlan:
             return state
         origin = context.run.calls.origin if context.run.calls is not None else None
         try:
-            changed = self._about(context) != self.about or _surroundings() != self.surroundings
-            if origin is None or changed:
-                logger.debug("task %r changes what it found: not kept", self.spec.name)
+            changed = self._about(context) != self.about
+            changed = changed or _surroundings() != self.surroundings
+            given = context.parameters().values()
+            if origin is None or changed or is_held(state.data, self.spec.fn, given):
+                logger.debug("task %r changes or gives what it found: not kept", self.spec.name)
                 return state
             self.results.save(
                 self.key,
-                (origin.run.name, state.data),
+                (origin.run.name, state.data, hidden.changed_generators(self.generators)),
                 task_name=self.spec.name,
                 run_id=context.run.id,
                 seconds=time.time() - self.began_at,
                 expiration_seconds=KEPT_SECONDS,
+                group=self.group,
             )
             origin.keys[self.key] = None
         except Exception as error:
@@ -102,6 +117,9 @@ class ResumePlan:
 
     def _about(self, context: RunContext) -> str:
         return fingerprint(self.spec.fn, context.parameters())
+
+    def _numbers(self, what: str) -> list[int]:
+        return [int(key.removeprefix(f"{what}-")) for key in self.results.keys_of(what)]
 
 
 def may_resume(context: RunContext) -> bool:
@@ -134,7 +152,9 @@ def calls_of_flow(run: Run, scope: FlowScope, outer: Calls | None) -> Calls | No
     if outer is not None:
         return Calls(outer.origin, run, partial(_path, run, scope), outer)
     has_kept = scope.origin_id != run.id or run.run_count > 0
-    return Calls(Origin(scope.origin_id, run, has_kept=has_kept), run, scope.origin_id)
+    surroundings = hidden.working_directory(), hidden.environment()
+    origin = Origin(scope.origin_id, run, has_kept=has_kept, surroundings=surroundings)
+    return Calls(origin, run, scope.origin_id)
 
 
 def flow_path(context: RunContext) -> str | None:
@@ -189,11 +209,22 @@ def forget(results: Results, origin: Origin) -> None:
         logger.debug("results of a completed run stay: %r", error)
 
 
+def _situation(origin: Origin) -> object:
+    """What was set since the flow began and any code may ask for: a call depends on it as well.
+
+    As it differs from then, so that it is the same in another process.
+    """
+    folder, environment = origin.surroundings
+    now = hidden.environment()
+    changed = {name: now.get(name) for name in now.keys() | environment.keys()}
+    changed = {k: v for k, v in changed.items() if v != environment.get(k)}
+    here = hidden.working_directory()
+    return os.path.relpath(here, folder) if here != folder else "", sorted(changed.items())
+
+
 def _surroundings() -> object:
     """What a task may set for those after it, beside what it is given and what it names."""
-    with suppress(FileNotFoundError):
-        return os.getcwd(), os.environ.copy()
-    return os.environ.copy()
+    return hidden.working_directory(), hidden.environment(), hidden.set_by_tasks()
 
 
 def _tell(spec: TaskSpec, error: Exception) -> None:

@@ -8,6 +8,7 @@ the cells that use them, and what such a cell leaves them in is part of its outc
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import decimal
 import hashlib
@@ -38,6 +39,27 @@ def settings(more: Mapping[str, Callable[[], object]] = {}) -> dict[str, str]:
         told = repr(probe())
         found[name] = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).hexdigest()
     return found
+
+
+def set_by_tasks() -> dict[str, object]:
+    """The settings that a task may make for later ones; not those that importing makes.
+
+    Not the warning filters: libraries set them for a moment, in other threads.
+    """
+    found: dict[str, object] = {"path": list(sys.path), "locale": _locale(), "logging": _levels()}
+    found |= {"recursion": sys.getrecursionlimit(), "builtins": len(vars(builtins))}
+    for name, probe in (("pandas", _pandas), ("matplotlib", _matplotlib)):
+        if name in sys.modules:
+            found[name] = probe()
+    return found
+
+
+def _levels() -> object:
+    import logging
+
+    loggers = logging.root.manager.loggerDict.values()
+    named = sum(logger.level for logger in loggers if isinstance(logger, logging.Logger))
+    return logging.root.level, len(logging.root.handlers), logging.root.manager.disable, named
 
 
 def _loaded() -> tuple[str, ...]:

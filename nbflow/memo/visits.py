@@ -35,6 +35,7 @@ from nbflow.memo.reasons import Reasons
 from nbflow.memo.watching import Observation, file_facts, observed
 from nbflow.results.fingerprint import fingerprint
 from nbflow.results.fingerprint_code import is_library_module
+from nbflow.results.fingerprint_imports import imported_files
 from nbflow.results.fingerprint_reading import Reading, read_names
 from nbflow.results.results import Results
 from nbflow.results.serializers import JSONSerializer
@@ -216,7 +217,11 @@ class Visit:
             for one in nodes
         }
         values = module_values([self.cell.code, *reading.codes], self.memory.namespace)
+        files = {
+            k: v for one in (self.cell.code, *reading.codes) for k, v in imported_files(one).items()
+        }
         return {
+            **{f"file of {name}": digest for name, digest in files.items()},
             **{f"value {name}": digest for name, digest in values.items()},
             "source": self.cell.normal,
             "python": f"{sys.version_info[:2]} {_VERSION}",

@@ -1,22 +1,19 @@
 """Which call of a run is which, told the same way in a later run that goes on from it.
 
 Of equal calls - same task, source and inputs, made inside of the same run - each has a number. A
-later run looks for what was kept under the numbers one after the other, whoever comes first; a
-call that finds nothing runs under a number that nothing was kept under. So three equal calls are
-three runs, and those that had completed are not run again, in whatever order threads ask.
+later run gives the numbers under which something was kept to its calls, first come, first served;
+a call that is left over runs under a number of its own. So three equal calls are three runs, and
+those that had completed are not run again, in whatever order threads ask.
 """
 
 from __future__ import annotations
 
-import heapq
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-
-#: After so many numbers in a row without a result there is none: failed calls leave such gaps.
-MOST_GAPS = 8
 
 
 class Caller(Protocol):
@@ -37,15 +34,24 @@ class Origin:
         id: Of the first of them.
         run: The one that is carried out now.
         has_kept: Whether an earlier run or try may have kept results.
+        surroundings: The working directory and the environment when it began.
         keys: Of the results that were kept or used, until the run has completed.
     """
 
-    __slots__ = ("has_kept", "id", "keys", "run")
+    __slots__ = ("has_kept", "id", "keys", "run", "surroundings")
 
-    def __init__(self, origin_id: str, run: Caller, *, has_kept: bool) -> None:
+    def __init__(
+        self,
+        origin_id: str,
+        run: Caller,
+        *,
+        has_kept: bool,
+        surroundings: tuple[str, Mapping[str, str]] = ("", {}),
+    ) -> None:
         self.id = origin_id
         self.run = run
         self.has_kept = has_kept
+        self.surroundings = surroundings
         self.keys: dict[str, None] = {}
 
 
@@ -60,7 +66,17 @@ class Calls:
         outer: Of the run around it.
     """
 
-    __slots__ = ("_lock", "_n_tries", "_numbers", "_outer", "_path", "_run", "_slots", "origin")
+    __slots__ = (
+        "_is_anew",
+        "_lock",
+        "_n_tries",
+        "_numbers",
+        "_outer",
+        "_path",
+        "_run",
+        "_slots",
+        "origin",
+    )
 
     def __init__(
         self,
@@ -75,6 +91,7 @@ class Calls:
         self._outer = outer
         self._lock = threading.Lock()
         self._n_tries = run.run_count
+        self._is_anew = False
         self._slots: dict[str, _Slots] = {}
         self._numbers: dict[str, int] = {}
 
@@ -99,11 +116,14 @@ class Calls:
             self._begin_try()
             return self._next(what)
 
-    def find(self, what: str, look: Callable[[int], T | None]) -> tuple[T | None, int]:
+    def find(
+        self, what: str, numbers: Callable[[], Iterable[int]], look: Callable[[int], T | None]
+    ) -> tuple[T | None, int]:
         """The result of such a call that nobody has used yet, and its number; or one to run under.
 
         Args:
             what: All that tells a call from others.
+            numbers: Gives those under which something is kept.
             look: Gives what is kept under a number. Called by one thread at a time.
         """
         with self._lock:
@@ -115,15 +135,15 @@ class Calls:
                     return None, self._next(what)
                 slots = self._slots[what] = _Slots()
         with slots.lock:
-            while slots.n_gaps < MOST_GAPS:
-                number = slots.next()
+            if slots.unused is None:
+                slots.kept = frozenset(numbers())
+                slots.unused = deque(sorted(slots.kept))
+            while slots.unused:
+                number = slots.unused.popleft()
                 found = look(number)
                 if found is not None:
-                    slots.n_gaps = 0
                     return found, number
-                slots.n_gaps += 1
-                heapq.heappush(slots.gaps, number)
-            return None, heapq.heappop(slots.gaps) if slots.gaps else slots.next()
+            return None, slots.next()
 
     def _next(self, what: str) -> int:
         n = self._numbers.get(what, 0)
@@ -133,41 +153,35 @@ class Calls:
     def _begin_try(self) -> None:
         n_tries = self._run.run_count
         if n_tries != self._n_tries:
-            has_called = self._slots or self._numbers
-            if has_called and self._is_flow:  # a further try uses what completed in the last
-                self.origin.has_kept = True
+            self._is_anew = bool(self._slots or self._numbers)
             self._n_tries = n_tries
             self._slots.clear()
             self._numbers.clear()
 
     def _runs_anew(self) -> bool:
-        """Whether what is called runs again: a task that is retried does all of its work anew."""
-        if not self._is_flow:
-            return self._n_tries > 1
-        return self._outer is not None and self._outer._runs_anew()
-
-    @property
-    def _is_flow(self) -> bool:
-        return self._run.kind == "flow"
+        """Whether what is called runs again: who tries again in one process does all of it anew."""
+        return self._is_anew or (self._outer is not None and self._outer._runs_anew())
 
 
 class _Slots:
     """The numbers of equal calls of which some may be kept.
 
     Attributes:
-        n_seen: Numbers given out so far.
-        n_gaps: Of these, how many there were in a row that nothing is kept under.
-        gaps: Those that nothing is kept under, as far as they have not been run under.
+        kept: Those under which something was kept when they were first asked for.
+        unused: Of these, those that no call was given; None: nobody has asked yet.
     """
 
-    __slots__ = ("gaps", "lock", "n_gaps", "n_seen")
+    __slots__ = ("_n", "kept", "lock", "unused")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.n_seen = 0
-        self.n_gaps = 0
-        self.gaps: list[int] = []
+        self.kept: frozenset[int] = frozenset()
+        self.unused: deque[int] | None = None
+        self._n = 0
 
     def next(self) -> int:
-        self.n_seen += 1
-        return self.n_seen - 1
+        """A number that nothing is kept under."""
+        while self._n in self.kept:
+            self._n += 1
+        self._n += 1
+        return self._n - 1

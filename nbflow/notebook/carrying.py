@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import cmath
 import inspect
 import math
 import sys
@@ -30,6 +31,8 @@ def _expression(value: Any, depth: int) -> str | None:
     kind = type(value)
     if kind is float and not math.isfinite(value):
         return f'float("{value}")'
+    if kind is complex and not cmath.isfinite(value):
+        return f"complex({_expression(value.real, 0)}, {_expression(value.imag, 0)})"
     if kind in _SCALARS:
         return repr(value)
     if kind in _CONTAINERS and depth < 8 and len(value) <= _MOST_LETTERS:
@@ -90,9 +93,11 @@ def _definition(name: str, value: Any) -> str | None:
         return None
     try:
         source = textwrap.dedent(inspect.getsource(function))
-        ast.parse(source)
-    except (OSError, TypeError, SyntaxError):
+        (statement,) = ast.parse(source).body
+    except (OSError, TypeError, SyntaxError, ValueError):
         return None
+    if not getattr(statement, "decorator_list", ()) and (function is not value or vars(function)):
+        return None  # what was put around it, or on it, is not in its source
     return source if cell_names(source).writes == (name,) else None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from nbflow.deployments import replaced_text
 from nbflow.errors import NotPicklable
 from nbflow.flows import Flow
 from nbflow.model.deployments import (
@@ -36,11 +37,13 @@ class Deployed:
 
     Attributes:
         before: The schedule whose place it took, if there was one.
+        replaced: What else it took the place of, if it was something else that ran.
         note: What the user has to know about it; empty: nothing.
     """
 
     record: DeploymentRecord
     before: ScheduleRecord | None
+    replaced: str = ""
     note: str = ""
 
 
@@ -70,9 +73,10 @@ def deploy_notebook(
         place=session.place,
         **options,
     )
-    before = _before(session, made, schedule)
+    other, before = _before(session, made, schedule)
     note = "its cells as they are now: run this again when they have changed"
-    return Deployed(made.apply(serve=True), before, note)
+    record = made.apply(serve=True)
+    return Deployed(record, before, _replaced(other, record), note)
 
 
 def deploy_flow(
@@ -84,7 +88,7 @@ def deploy_flow(
         NbflowError: An option does not take its value.
     """
     made = declare(flow, name, schedules=[schedule], place=session.place, **options)
-    before = _before(session, made, schedule)
+    other, before = _before(session, made, schedule)
     note = ""
     if made.spec.kind is DeploymentKind.FUNCTION and made.spec.pool is None:
         folder = session.watch().store.folder
@@ -94,7 +98,8 @@ def deploy_flow(
         except NotPicklable as error:  # as good as ever while this kernel lives
             reason = str(error).replace("cannot be deployed", "is not kept", 1)
             note = f"it ends with this kernel: {reason}"
-    return Deployed(made.apply(serve=True), before, note)
+    record = made.apply(serve=True)
+    return Deployed(record, before, _replaced(other, record), note)
 
 
 def hand_over(session: Session, deployment: DeploymentRecord, pool: PoolRecord) -> None:
@@ -120,8 +125,22 @@ def hand_over(session: Session, deployment: DeploymentRecord, pool: PoolRecord) 
     store.put_deployment(spec, (), replace_schedules=False)
 
 
-def _before(session: Session, made: Deployment, schedule: Schedule) -> ScheduleRecord | None:
-    """The schedule that it replaces.
+def _replaced(before: DeploymentRecord | None, now: DeploymentRecord) -> str:
+    """What ran under its name before, and who ran it, where that was something else."""
+    told = replaced_text(before, now, ())
+    if before is None or before.pool is None or before.pool == now.pool:
+        return told
+    left = (
+        f"the workers of pool {before.pool!r} do not run it any more; with --pool {before.pool} "
+        "they do when this kernel has ended"
+    )
+    return f"{told}; {left}" if told else left
+
+
+def _before(
+    session: Session, made: Deployment, schedule: Schedule
+) -> tuple[DeploymentRecord | None, ScheduleRecord | None]:
+    """The deployment and the schedule that it replaces.
 
     Raises:
         UsageError: It belongs to another notebook.
@@ -129,13 +148,13 @@ def _before(session: Session, made: Deployment, schedule: Schedule) -> ScheduleR
     store = session.watch().store
     found = store.deployments(name=made.full_name)
     if not found:
-        return None
+        return None, None
     (other,) = found
     if other.place not in ("", session.place) and os.path.exists(other.place):
         raise UsageError(
             f"{made.full_name} is the schedule of {other.place}; give this one another name, as in "
-            f"--name {made.name}-2, or delete that one first: %schedule --delete {made.full_name}"
+            f"--name {made.name}-2, or delete that one: !nbflow deployment rm {made.full_name}"
         )
     schedules = store.schedules(deployment_ids=[other.id])
     wanted = schedule.name or made.name
-    return next((one for one in schedules if one.name == wanted), None)
+    return other, next((one for one in schedules if one.name == wanted), None)

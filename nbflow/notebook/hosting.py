@@ -15,6 +15,7 @@ from nbflow.model.deployments import DeploymentKind, DeploymentRecord, OrderReco
 from nbflow.model.schedules import ScheduleRecord
 from nbflow.notebook.figures import own_figures, unwatch
 from nbflow.notebook.recording import unshown
+from nbflow.notebook.shells import LiveName, flows_in
 from nbflow.settings import notebook_path
 
 if TYPE_CHECKING:
@@ -141,9 +142,13 @@ def _take_up(session: Session) -> str:
     deployments = [one for one in deployments if one not in lost]
     schedules = store.schedules(deployment_ids=[one.id for one in deployments])
     n_missed = sum(map(_missed, (one for one in schedules if one.is_active)))
+    names = session.shell.user_ns
+    flows = {one.name: LiveName(names, name, one) for name, one in flows_in(session.shell).items()}
     for one in deployments:
         store.serve_deployment(one.id)
-        server_of(session).serve(one)
+        # After %reload_ext the flow is still there, and may be newer than what was kept.
+        flow = None if one.kind is DeploymentKind.NOTEBOOK else flows.get(one.flow_name)
+        server_of(session).serve(one, flow)
     session.keep_alive.wake()
     ids = [one.id for one in lost if not store.is_alive(one.server_id)]
     again = [one.name for one in store.schedules(deployment_ids=ids) if one.is_active]

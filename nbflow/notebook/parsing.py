@@ -25,6 +25,7 @@ def parse(magic: Callable[..., Any], line: str, *, is_line: bool = False) -> Any
         _, blank, rest = parser.format_help().partition("\n\n")[2].partition("\n\n")
         print(f"{_usage(parser, is_line=is_line)}{blank}{rest}")  # noqa: T201  (the answer to --help)
         return None
+    parser.allow_abbrev = False  # `--de x` would delete
     try:
         return parser.parse_intermixed_args(_words(line))
     except UsageError as error:

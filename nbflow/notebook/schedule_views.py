@@ -14,6 +14,7 @@ from nbflow.model.records import RunRecord
 from nbflow.model.schedules import ScheduleRecord
 from nbflow.notebook.status import SHAPES
 from nbflow.scheduling import telling
+from nbflow.scheduling.runners import Runners
 
 if TYPE_CHECKING:
     from nbflow.notebook.session import Session
@@ -40,7 +41,8 @@ class ScheduleView:
             self._text = f"nbflow: {schedule.name} — {telling.words(schedule)}"
         else:
             runs = _runs(session, schedule, 5)
-            self._text = telling.schedule_text(schedule, deployment, runs, time.time())
+            runners = Runners(session.watch().store)
+            self._text = telling.schedule_text(schedule, deployment, runs, time.time(), runners)
         self._text = "\n".join([self._text, *(f"  ({one})" for one in notes)])
 
     def __repr__(self) -> str:
@@ -98,6 +100,7 @@ def _rows(session: Session) -> tuple[list[tuple[str, ...]], int]:
     store.flush()
     store.reap()
     deployments = {one.id: one for one in store.deployments()}
+    runners = Runners(store)
     rows: list[tuple[str, ...]] = []
     n_others = 0
     for one in store.schedules():
@@ -113,7 +116,7 @@ def _rows(session: Session) -> tuple[list[tuple[str, ...]], int]:
                 telling.words(one),
                 telling.next_text(one, time.time(), is_paused=deployment.is_paused),
                 _told(last[0]) if last else "",
-                _by(session, deployment),
+                _by(session, deployment, runners),
             )
         )
     return rows, n_others
@@ -131,7 +134,7 @@ def _told(run: RunRecord) -> str:
     moment = datetime.fromtimestamp(at, UTC).astimezone()
     age = time.time() - at
     when = f"{duration(age)} ago" if age < 3600 else f"{moment:%Y-%m-%d %H:%M}"
-    reason = f": {run.message.partition(chr(10))[0]}" if _is_bad(run) and run.message else ""
+    reason = f": {telling.shortened(run.message)}" if _is_bad(run) and run.message else ""
     return f"{SHAPES.get(run.state_name, '·')} {run.state_name} {when} ({run.name}){reason}"
 
 
@@ -139,13 +142,13 @@ def _is_bad(run: RunRecord) -> bool:
     return run.is_final and run.state_name not in ("Completed", "Cached")
 
 
-def _by(session: Session, deployment: DeploymentRecord) -> str:
+def _by(session: Session, deployment: DeploymentRecord, runners: Runners) -> str:
     """Who runs it now."""
-    store = session.watch().store
     pool = f"pool {deployment.pool}" if deployment.pool else ""
-    server = deployment.server_id
-    if server == store.owner_id:
+    if deployment.pool and (trouble := runners.trouble(deployment.pool)):
+        pool += f" ({trouble.text})"
+    if deployment.server_id == session.watch().store.owner_id:
         return f"this kernel, then {pool}" if pool else "this kernel"
-    if server and store.is_alive(server):
+    if runners.is_served(deployment):
         return f"another kernel, then {pool}" if pool else "another kernel"
-    return pool or "nobody: run its %schedule cell again"
+    return pool or "nobody: run the cell again that schedules or serves it"

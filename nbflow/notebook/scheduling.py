@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -19,10 +18,12 @@ from nbflow.notebook.deploying import deploy_flow, deploy_notebook, hand_over, s
 from nbflow.notebook.flowing import parameters
 from nbflow.notebook.parsing import names
 from nbflow.notebook.schedule_views import ScheduleTable, ScheduleView
-from nbflow.notebook.shells import flows_in
+from nbflow.notebook.shells import LiveName, flows_in, named
 from nbflow.schedules import Schedule, check_times_left, schedule_from
 from nbflow.scheduling.addresses import check_addresses
 from nbflow.scheduling.policy import next_fire_time
+from nbflow.scheduling.runners import Runners
+from nbflow.scheduling.telling import times_from_now
 from nbflow.triggers.loading import load
 
 if TYPE_CHECKING:
@@ -75,10 +76,11 @@ def declare(session: Session, args: Any) -> ScheduleView:
         done = deploy_flow(session, flow, name, schedule, options)
     else:
         done = deploy_notebook(session, name, schedule, options)
-    hosting.server_of(session).serve(done.record, flow)
+    live = None if flow is None else LiveName(session.shell.user_ns, flow_name or flow.name, flow)
+    hosting.server_of(session).serve(done.record, live)
     session.keep_alive.wake()
     (found,) = session.watch().store.schedules(deployment_ids=[done.record.id])
-    notes = [told for told in (_replaced(done.before, found), done.note) if told]
+    notes = [one for one in (_replaced(done.before, found), done.replaced, done.note) if one]
     return ScheduleView(session, found, done.record, notes)
 
 
@@ -157,11 +159,7 @@ def _is_flow(session: Session, name: str) -> bool:
 
 def _flow(session: Session, name: str) -> Flow[..., Any]:
     namespace = session.shell.user_ns
-    root, _, rest = name.partition(".")
-    try:
-        found = attrgetter(rest)(namespace[root]) if rest else namespace[root]
-    except (KeyError, AttributeError):
-        found = None
+    found = named(namespace, name)
     if isinstance(found, Flow):
         return found
     known = ", ".join(flows_in(session.shell)) or "none yet"
@@ -207,19 +205,31 @@ def _act(session: Session, verb: str, args: Any) -> None:
     elif verb == "resume":
         told = _resume(session, found, deployment)
     elif verb == "trigger":
+        given = parameters(args.parameter)
+        if given:
+            _check_run(session, deployment, {**found.parameters, **given})
         order = store.add_order(
             found.deployment_id,
-            parameters={**found.parameters, **parameters(args.parameter)},
+            parameters={**found.parameters, **given},
             schedule_id=found.id,
         )
         is_stable = session.watch().settings.stable_output
         told = "runs once now" if is_stable else f"runs once now, as {order.run_name}"
         told = _unless_alone(session, deployment) or told
     elif verb == "delete":
-        told = _delete(session, found, deployment)
+        told = _delete(session, name, found, deployment)
     else:
         told = _hand_over(session, deployment, args.pool)
     print(f"schedule {found.name!r} {told}")  # noqa: T201  (the answer)
+
+
+def _check_run(session: Session, deployment: DeploymentRecord, given: dict[str, Any]) -> None:
+    """Refuse parameters that it does not take: of the flow that this kernel has, if it has it."""
+    from nbflow.deploy.checking import check_run
+
+    flows = [one for one in flows_in(session.shell).values() if one.name == deployment.flow_name]
+    is_ours = bool(flows) and deployment.place == session.place
+    check_run(deployment, given, flows[-1].newest_spec if is_ours else None)
 
 
 def _unless_alone(session: Session, deployment: DeploymentRecord) -> str:
@@ -230,9 +240,8 @@ def _unless_alone(session: Session, deployment: DeploymentRecord) -> str:
         return ""
     if pool is None:
         return "waits: nobody serves it; run the cell again that scheduled it"
-    if any(one.is_alive for one in store.workers(pool)):
-        return ""
-    return f"waits for a worker: start one with `nbflow worker start --pool {pool}`"
+    trouble = Runners(store).trouble(pool)
+    return "" if trouble is None else f"waits for a worker: {trouble.text}: {trouble.advice}"
 
 
 def _resume(session: Session, found: ScheduleRecord, deployment: DeploymentRecord) -> str:
@@ -240,13 +249,22 @@ def _resume(session: Session, found: ScheduleRecord, deployment: DeploymentRecor
     next_at = next_fire_time(trigger, time.time(), found.until_at)
     store.pause_schedule(found.id, False, next_at=next_at)
     if deployment.is_paused:
-        store.pause_deployment(deployment.id, False)
+        others = store.schedules(deployment_ids=[deployment.id])
+        store.pause_deployment(deployment.id, False, next_at=times_from_now(others, time.time()))
     return f"goes on: {trigger.words()}"
 
 
-def _delete(session: Session, found: ScheduleRecord, deployment: DeploymentRecord) -> str:
+def _delete(
+    session: Session, name: str, found: ScheduleRecord, deployment: DeploymentRecord
+) -> str:
     """Delete it, and its deployment if `%schedule` made that for it alone."""
     store = session.watch().store
+    if deployment.place != session.place and name != f"{deployment.full_name}/{found.name}":
+        raise UsageError(
+            f"schedule {found.name!r} is one of {deployment.place or deployment.full_name}, not of "
+            "this notebook; to delete it all the same, give its full name: "
+            f"%schedule --delete {deployment.full_name}/{found.name}"
+        )
     others = store.schedules(deployment_ids=[deployment.id])
     if deployment.place == session.place and len(others) == 1:
         hosting.server_of(session).stop(deployment.id)

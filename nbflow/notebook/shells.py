@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from nbflow.flows import Flow
+from nbflow.model.specs import FlowSpec
 
 _HISTORY = re.compile(r"_\d+|_i+|_i\d+|_ih|_oh|_dh|In|Out|_exit_code")
 
@@ -68,3 +71,28 @@ def flows_in(shell: Any) -> dict[str, Flow[..., Any]]:
         for name, value in list(shell.user_ns.items())
         if isinstance(value, Flow) and not name.startswith("_")
     }
+
+
+def named(namespace: Mapping[str, Any], name: str) -> Any:
+    """What a name, perhaps with dots, means; None: nothing."""
+    root, _, rest = name.partition(".")
+    try:
+        return attrgetter(rest)(namespace[root]) if rest else namespace[root]
+    except (KeyError, AttributeError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveName:
+    """A flow by its name in the notebook: what runs is what the name means by then."""
+
+    namespace: Mapping[str, Any]
+    name: str
+    flow: Flow[..., Any]
+
+    @property
+    def newest_spec(self) -> FlowSpec:
+        """Of the newest definition; of the one that was scheduled if the name is no flow now."""
+        found = named(self.namespace, self.name)
+        is_same = isinstance(found, Flow) and found.name == self.flow.name
+        return found.newest_spec if is_same else self.flow.newest_spec

@@ -16,6 +16,7 @@ from nbflow.analysis.graph import CycleError
 from nbflow.analysis.names import cell_names
 from nbflow.notebook.carrying import expression_of, source_of, type_told
 from nbflow.notebook.module_settings import module_settings
+from nbflow.notebook.rebinding import check_derived, rebound
 from nbflow.notebook.restoring import not_overwritten
 from nbflow.notebook.task_cells import TaskCell
 
@@ -72,6 +73,7 @@ def snapshot(session: Session, given: Collection[str] = ()) -> Snapshot:
     for name in given:
         if name not in needs.parameters:
             raise UsageError(_not_settable(name, needs))
+    check_derived(session.shell, set(given), needs.parameters)
     return Snapshot(
         text=_notebook(needs, cells, _added_folders(session)),
         parameters=tuple(needs.parameters),
@@ -98,6 +100,7 @@ class _Needs:
         given: Collection[str],
     ) -> None:
         self._namespace: Mapping[str, Any] = session.shell.user_ns
+        self._rebound = rebound(session.shell)
         self._hidden = session.shell.user_ns_hidden
         self._given = given
         self._seen: set[str] = set()
@@ -140,9 +143,13 @@ class _Needs:
         self._seen.add(name)
         is_there = name in self._namespace and name not in self._hidden
         expression = expression_of(self._namespace[name]) if is_there else None
-        if name in self._bound:
+        is_lost = is_there and expression is None and name in self._rebound - self.written
+        if name in self._bound and not is_lost:
             self._follow(name)
-            if expression is not None and name not in self._changed:
+            is_imported = name in self._bound[name].imported and name not in self._rebound
+            # What is imported may change where it is imported from.
+            is_settable = name in self._given or not is_imported
+            if expression is not None and name not in self._changed and is_settable:
                 self.parameters[name] = expression
         elif name in self._given and name not in self.written:
             self.parameters[name] = expression or "None"
@@ -169,7 +176,7 @@ class _Needs:
         reader = f"the definition of {name!r}"
         for one in definition.needs:
             self._need(one, reader)
-            if one in self.parameters and one not in self._bound:
+            if one in self.parameters:  # also where it stands further down
                 self.first[f"{one} = {self.parameters[one]}"] = None
         self._need_later(definition.needs_later(name), reader)
 
@@ -203,6 +210,7 @@ class _Definition:
 
     Attributes:
         binds: The names it is there for.
+        imported: Those of them that it takes from modules.
         needs: Names it needs when it is run.
     """
 
@@ -210,6 +218,7 @@ class _Definition:
         names = cell_names(source)
         self.binds = names.writes
         self.needs = tuple(dict.fromkeys((*names.reads, *names.immediate)))
+        self.imported = _imported(source)
         self._source = source
 
     def needs_later(self, name: str) -> list[str]:
@@ -225,6 +234,15 @@ class _Definition:
                 found.add(one)
                 todo.append(one)
         return sorted(found)
+
+
+def _imported(source: str) -> set[str]:
+    return {
+        one.asname or one.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+        for one in node.names
+    }
 
 
 def _changes(cell: TaskCell) -> Collection[str]:

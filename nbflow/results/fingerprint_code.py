@@ -38,7 +38,12 @@ def _is_library(name: str, module_id: int) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return getattr(module, "__spec__", None) is not None
-    path = os.path.abspath(file)
+    return is_library_file(file)
+
+
+def is_library_file(path: str) -> bool:
+    """Whether a file is of Python or an installed package."""
+    path = os.path.abspath(path)
     return path.startswith((*_LIBRARIES, _OURSELVES)) or not _PACKAGES.isdisjoint(
         path.split(os.sep)
     )

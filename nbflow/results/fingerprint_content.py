@@ -8,6 +8,7 @@ from typing import Any
 
 from nbflow.results.fingerprint_bulk import is_plain_and_flat, pickle_digest
 from nbflow.results.fingerprint_code import is_library_module, names_in, version_of
+from nbflow.results.fingerprint_imports import imported_files
 from nbflow.results.fingerprint_walk import EXACT, SCALARS, Walk, as_refusal
 
 # A container with fewer parts than this is walked again where it appears again.
@@ -84,8 +85,12 @@ class ContentWalk(Walk):
         return pickle_digest(value) if is_plain_and_flat(value) else None
 
     def globals_of(self, fn: FunctionType) -> bytes:
-        """The values of the globals that the function names."""
-        return self.node(b"Fu", self._used(fn.__globals__, names_in(fn.__code__)))
+        """The values of the globals that the function names, and what it imports itself."""
+        parts = self._used(fn.__globals__, names_in(fn.__code__))
+        package = fn.__globals__.get("__package__") or ""
+        for name, digest in sorted(imported_files(fn.__code__, package).items()):
+            parts += (name.encode(), digest.encode())
+        return self.node(b"Fu", parts)
 
     def note_code(self, fn: FunctionType) -> None:
         """Nobody asks this walk which functions it reached."""

@@ -39,6 +39,7 @@ class ResultIndex(EvictionIndex, Protocol):
     def use_result(self, key: str, seconds: float) -> None: ...
     def drop_result(self, row: ResultRow) -> None: ...
     def list_results(self, **filters: str | None) -> list[ResultRecord]: ...
+    def result_keys(self, group: str) -> list[str]: ...
     def forget_results(
         self, *, key: str | None, task_name: str | None, run_id: str | None
     ) -> Removed: ...
@@ -260,6 +261,10 @@ class Results:
     ) -> list[ResultRecord]:
         """What is kept, newest first: of one task, of one group, or all."""
         return self._index.list_results(task_name=task_name, group=group)
+
+    def keys_of(self, group: str) -> list[str]:
+        """The keys of what is kept of one group."""
+        return self._index.result_keys(group)
 
     def forget(
         self,

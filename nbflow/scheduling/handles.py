@@ -100,13 +100,18 @@ def serve_all(deployments: Sequence[Deployment]) -> Serving | None:
     """Serve deployments in this process, until it ends or is told to stop.
 
     In a notebook or at an IPython prompt it gives the handle at once; elsewhere it blocks until
-    Ctrl-C or SIGTERM and gives nothing. In a script that a worker imports it does nothing.
+    Ctrl-C or SIGTERM and gives nothing. In a script that a worker imports, and in a notebook that
+    it runs, it does nothing.
 
     Raises:
         NbflowError: None was given, or one has no flow in this process.
     """
     if is_loading.get():
         return None
+    if is_in_run() and is_interactive():
+        store, names = wiring.current().store, [one.full_name for one in deployments]
+        found = [one for name in names for one in store.deployments(name=name)]
+        return Serving(current_server(), found)
     if not deployments:
         raise NbflowError("serve() needs a deployment: serve(flow.to_deployment(name=...))")
     for one in deployments:
@@ -132,6 +137,18 @@ def serve_all(deployments: Sequence[Deployment]) -> Serving | None:
     return None
 
 
+def is_in_run() -> bool:
+    """Whether this process is there for one run of a deployment: it declares and serves nothing.
+
+    Its script or its notebook may do so, and would put back what was changed since.
+    """
+    if is_loading.get():
+        return True
+    connected = wiring.current()
+    run_id = connected.settings.parent_run
+    return bool(run_id) and connected.store.order(run_id) is not None
+
+
 def is_interactive() -> bool:
     """Whether this is a notebook or an IPython prompt, which must not be blocked."""
     module = sys.modules.get("IPython")
@@ -147,14 +164,13 @@ def wait_until_told(server: Server, serving: Serving) -> None:
                 pass
         except KeyboardInterrupt:
             pass
-        serving.stop()
-        running = server.running
-        if not running:
-            return
         end.clear()
-        runs = "1 run" if len(running) == 1 else f"{len(running)} runs"
-        sys.stderr.write(f"nbflow: waiting for {runs} to end; Ctrl-C again cancels\n")
         try:
+            serving.stop()
+            if server.running:
+                n = len(server.running)
+                runs = "1 run" if n == 1 else f"{n} runs"
+                sys.stderr.write(f"nbflow: waiting for {runs} to end; Ctrl-C again cancels\n")
             while server.running and not end.wait(0.1):
                 pass
         except KeyboardInterrupt:

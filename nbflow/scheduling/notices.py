@@ -119,7 +119,7 @@ class Notices:
         Runs of processes that were killed, which others mark as Crashed, and fire times that were
         missed. For a host that starts, and from time to time, after `store.reap()`.
         """
-        for deployment in self._store.deployments():
+        for deployment in self._store.deployments(with_snapshot=False):
             if deployment.notify:
                 with _harmless(deployment):
                     self._look_back(deployment)

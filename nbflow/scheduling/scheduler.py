@@ -82,6 +82,7 @@ class Scheduler:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._turning = threading.RLock()  # a host may be told to stop within a turn
         self._bell = store.bell()
         self._events = Events(store, self._bell.ring)
 
@@ -104,10 +105,14 @@ class Scheduler:
         self.wake()
 
     def forget(self, deployment_id: str) -> None:
-        """Serve a deployment no longer. What runs goes on."""
-        with self._lock:
-            self._served = self._served - {deployment_id}
-        self._has_changed = True
+        """Serve a deployment no longer. What runs goes on; no run of it begins after this.
+
+        Waits for the turn that is under way.
+        """
+        with self._turning:
+            with self._lock:
+                self._served = self._served - {deployment_id}
+            self._has_changed = True
         self.wake()
 
     @property
@@ -144,7 +149,7 @@ class Scheduler:
                 self._trouble = told
                 logger.debug("the scheduler", exc_info=True)
                 self._has_changed, seconds = True, _AFTER_ERROR_SECONDS
-            rung = self._bell.wait(seconds)
+            rung = self._bell.wait(seconds) or bool(self._trouble)
 
     def turn(self, *, rung: bool = False) -> None:
         """Fire what is due and begin what may begin. Blocks for some transactions.
@@ -152,9 +157,13 @@ class Scheduler:
         Args:
             rung: Whether something may have changed in the store.
         """
+        with self._turning:
+            self._turn(rung=rung)
+
+    def _turn(self, *, rung: bool) -> None:
         now = self._clock()
         is_tick = abs(now - self._read_at) >= _LONGEST_SLEEP_SECONDS
-        if rung or is_tick:
+        if rung or is_tick or self._has_changed:
             self._read_again(now, anew=is_tick)
         if abs(now - self._reaped_at) >= _REAP_SECONDS and (rung or is_tick):
             self._reaped_at = now
@@ -165,7 +174,7 @@ class Scheduler:
         if fires:
             self._fire(fires)
         if rung or is_tick or (self._orders_at is not None and self._orders_at <= now):
-            self._take(now)
+            self._take()
 
     def _sleep_seconds(self) -> float:
         now = self._clock()
@@ -182,7 +191,10 @@ class Scheduler:
             return
         self._revision, self._read_at = revision, now
         ids = None if self._pool is not None else sorted(self._served)
-        deployments = self._store.deployments(ids=ids, pool=self._pool)
+        # A worker's run processes read the code for themselves.
+        deployments = self._store.deployments(
+            ids=ids, pool=self._pool, with_snapshot=self._pool is None
+        )
         self._deployments = {
             one.id: one for one in deployments if ids is not None or not self._is_served(one)
         }
@@ -251,8 +263,8 @@ class Scheduler:
         for fired in answers:
             for order in fired.taken:
                 self._start(order)
-            self._tell_missed(fired)
         for fired in answers:
+            self._tell_missed(fired)
             for run_id in fired.cancel:
                 self._host.cancel(run_id)
             if len(fired.taken) < len(fired.orders):
@@ -264,18 +276,21 @@ class Scheduler:
         if deployment is not None:
             tell_late(self._store, missed, deployment)
 
-    def _take(self, now: float) -> None:
+    def _take(self) -> None:
         limit = self._host.free()
         # Of a pool not those that a living process serves itself.
         scope: Collection[str] = self._served if self._pool is None else self._deployments
+        looked_at = time.time()  # the store's clock
         if limit != 0:
             for order in self._store.take_orders(
                 deployment_ids=scope, pool=self._pool, limit=limit
             ):
                 self._start(order)
-        at = self._store.next_order_at(deployment_ids=scope, pool=self._pool)
         # What is due and waits (for a slot, for another run to end) is begun when the bell rings.
-        self._orders_at = None if at is None or at <= now else at
+        # What has become due since is looked for at once.
+        self._orders_at = self._store.next_order_at(
+            deployment_ids=scope, pool=self._pool, after=looked_at
+        )
 
     def _start(self, order: OrderRecord) -> None:
         deployment = self._deployments.get(order.deployment_id)

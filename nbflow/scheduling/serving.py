@@ -49,6 +49,7 @@ class Server:
         self._notices = Notices(connected.store)
         self._flows: dict[str, LiveFlow] = {}
         self._running: dict[str, threading.Thread] = {}
+        self._starting = threading.Lock()
         self._scheduler = Scheduler(connected.store, self)
         connected.before_close(self.close)
 
@@ -100,7 +101,9 @@ class Server:
     def join(self, seconds: float) -> bool:
         """Wait for the runs in flight, but no longer than that; whether they have ended."""
         end = time.monotonic() + seconds
-        for thread in tuple(self._running.values()):
+        with self._starting:  # one that has not been started cannot be joined
+            threads = tuple(self._running.values())
+        for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
         return not self._running
 
@@ -112,6 +115,7 @@ class Server:
                 self._wiring.store.unserve_deployment(deployment_id)
             except NbflowError as error:  # others see that this process is gone
                 logger.debug("deployment %s: %s", deployment_id, error)
+        _servers.pop(self._wiring, None)  # it holds its own key, which would keep both for ever
 
     # --- for the scheduler --------------------------------------------------------------------
 
@@ -120,8 +124,13 @@ class Server:
         work = partial(Context().run, self._work, order, deployment)
         name = f"nbflow-flow-{next(_numbers)}"
         thread = threading.Thread(target=work, name=name, daemon=True)
-        self._running[order.run_id] = thread
-        thread.start()
+        with self._starting:
+            self._running[order.run_id] = thread
+            try:
+                thread.start()
+            except BaseException:
+                del self._running[order.run_id]
+                raise
 
     def cancel(self, run_id: str) -> None:
         """End a run, whichever process it runs in."""
@@ -146,9 +155,11 @@ class Server:
         except BaseException:
             logger.exception("run %r of %s", order.run_name, deployment.full_name)
         finally:
-            self._running.pop(order.run_id, None)
-            self._scheduler.wake()
-            self._notices.ended(order, deployment)
+            try:  # before the process counts as idle, and may end
+                self._notices.ended(order, deployment)
+            finally:
+                self._running.pop(order.run_id, None)
+                self._scheduler.wake()
 
     def _carry_out(self, order: OrderRecord, deployment: DeploymentRecord) -> None:
         flow = self._flows.get(deployment.id)

@@ -9,12 +9,14 @@ from nbflow.model.deployments import DeploymentRecord
 from nbflow.model.records import RunRecord
 from nbflow.model.schedules import CatchUp, Overlap, ScheduleRecord
 from nbflow.model.states import StateType
+from nbflow.scheduling.runners import Runners
 from nbflow.triggers.events import AfterTrigger, FilesTrigger
 from nbflow.triggers.loading import load
 from nbflow.triggers.preview import next_times, told
 
 _N_NEXT = 5
 _N_LAST = 5
+_MOST_LETTERS = 80  # of a run's message, which may be a whole statement of SQL
 _CATCH_UPS = {
     CatchUp.SKIP: "fire times that are missed do not run",
     CatchUp.LATEST: "of fire times that are missed the latest runs",
@@ -33,14 +35,16 @@ def schedule_text(
     deployment: DeploymentRecord,
     runs: Sequence[RunRecord],
     now: float,
+    runners: Runners | None = None,
 ) -> str:
     """A schedule in words, its next five fire times with their UTC offsets, and its last runs.
 
     Args:
         runs: Of this schedule, newest first; at most five are told.
+        runners: As `runner_text` takes it.
     """
     lines = [f"{schedule.name}: {words(schedule)}"]
-    rows = list(_rows(schedule, deployment, runs, now))
+    rows = list(_rows(schedule, deployment, runs, now, runner_text(deployment, runners)))
     width = max(len(label) for label, _ in rows)
     for label, texts in rows:
         for n, text in enumerate(texts):
@@ -90,10 +94,16 @@ def next_text(schedule: ScheduleRecord, now: float, *, is_paused: bool = False) 
     return told(times[0], trigger.timezone) if times else "never again"
 
 
-def runner_text(deployment: DeploymentRecord) -> str:
-    """Who runs a deployment, as far as it says itself."""
+def runner_text(deployment: DeploymentRecord, runners: Runners | None = None) -> str:
+    """Who runs a deployment.
+
+    Args:
+        runners: Who there is; None: as far as the deployment says itself.
+    """
     pool = f"workers of pool {deployment.pool!r}" if deployment.pool else ""
-    if deployment.server_id:
+    if runners is not None and deployment.pool and (trouble := runners.trouble(deployment.pool)):
+        pool += f" ({trouble.text})"
+    if deployment.server_id and (runners is None or runners.is_served(deployment)):
         by = f"the process that serves it, then {pool}" if pool else "the process that serves it"
     else:
         by = pool or "nobody: it has no work pool and no process serves it"
@@ -123,9 +133,16 @@ def run_text(run: RunRecord, timezone: str) -> str:
         parts.append(f"began {duration(run.started_at - planned)} late")
     if run.seconds is not None:
         parts.append(f"took {duration(run.seconds)}")
+    parts.append(run.name)
     if run.state_type in (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED) and run.message:
-        parts.append(run.message.partition("\n")[0])
-    return "  ".join([*parts, run.name])
+        parts.append(shortened(run.message))
+    return "  ".join(parts)
+
+
+def shortened(message: str) -> str:
+    """A run's message as a line takes it."""
+    line = message.partition("\n")[0]
+    return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}…"
 
 
 def _rows(
@@ -133,8 +150,9 @@ def _rows(
     deployment: DeploymentRecord,
     runs: Sequence[RunRecord],
     now: float,
+    by: str,
 ) -> Iterator[tuple[str, list[str]]]:
-    yield "runs", [f"{deployment.full_name}, by {runner_text(deployment)}"]
+    yield "runs", [f"{deployment.full_name}, by {by}"]
     parameters = {**deployment.parameters, **schedule.parameters}
     if parameters:
         yield "with", [", ".join(f"{name}={value!r}" for name, value in parameters.items())]

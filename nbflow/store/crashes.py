@@ -21,10 +21,11 @@ def crash_owner(connection: sqlite3.Connection, owner_id: str, reason: str) -> i
     # A worker's runs are begun by processes that take them over first: what is still the
     # worker's own has done nothing yet.
     handed_back = connection.execute(
-        f"""UPDATE orders SET taken_at = NULL
-            WHERE run_id IN (SELECT id FROM runs WHERE owner_id = ? AND {UNFINISHED}
-                                 AND state_type = 'PENDING')
-                AND EXISTS (SELECT 1 FROM workers WHERE id = ?)
+        f"""UPDATE orders SET taken_at = NULL, pool = d.pool FROM deployments d
+            WHERE d.id = orders.deployment_id
+                AND run_id IN (SELECT id FROM runs WHERE owner_id = ? AND {UNFINISHED}
+                                   AND state_type = 'PENDING')
+                AND EXISTS (SELECT 1 FROM workers w WHERE w.id = ?)
             RETURNING run_id""",
         (owner_id, owner_id),
     ).fetchall()

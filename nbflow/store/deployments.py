@@ -14,7 +14,7 @@ from nbflow.store.schedules import as_json, id_of
 
 _COLUMNS = """id, flow_name, name, kind, target, folder, pool, place, parameters, tags, description,
     version, retries, retry_delay, concurrency_limit, autotask, notify, server_id, is_paused,
-    created_at, updated_at, snapshot"""
+    created_at, updated_at"""
 # Kept when it is declared again: who serves it, whether it is paused, and since when it exists.
 _DECLARED = (
     *("kind", "target", "folder", "pool", "place", "parameters", "tags", "description", "version"),
@@ -35,7 +35,7 @@ def put(connection: sqlite3.Connection, spec: DeploymentSpec) -> str:
     )  # fmt: skip
     changes = ", ".join(f"{column} = excluded.{column}" for column in _DECLARED)
     connection.execute(
-        f"""INSERT INTO deployments ({_COLUMNS}) VALUES ({", ".join("?" * len(values))})
+        f"""INSERT INTO deployments ({_COLUMNS}, snapshot) VALUES ({", ".join("?" * len(values))})
             ON CONFLICT (id) DO UPDATE SET {changes}""",
         values,
     )
@@ -50,12 +50,14 @@ def listed(
     pool: str | None = None,
     place: str | None = None,
     ids: Collection[str] | None = None,
+    with_snapshot: bool = True,
 ) -> list[DeploymentRecord]:
     """Deployments by name.
 
     Args:
         name: Its name, or its flow's name and its own: `flow/name`.
         place: The notebook or script that declared it.
+        with_snapshot: Read also their code, which may be megabytes each.
     """
     wheres, values = ["1"], list[Any]()
     if name is not None:
@@ -68,8 +70,9 @@ def listed(
     if ids is not None:
         wheres.append("id IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(list(ids)))
+    code = "snapshot" if with_snapshot else "NULL"
     rows = connection.execute(
-        f"""SELECT {_COLUMNS} FROM deployments WHERE {" AND ".join(wheres)}
+        f"""SELECT {_COLUMNS}, {code} FROM deployments WHERE {" AND ".join(wheres)}
             ORDER BY flow_name, name""",
         values,
     ).fetchall()

@@ -113,9 +113,9 @@ class Journal:
         """Write `entries` in their order, in the caller's transaction."""
         created: dict[str, list[Any]] = {}
         changed: dict[str, tuple[Any, ...]] = {}
-        rolled_back: dict[str, tuple[Any, ...]] = {}
         lines: list[tuple[Any, ...]] = []
-        last: dict[str, tuple[str, str]] = {}  # of each run, as far as this batch tells
+        # Of each run, as far as this batch tells.
+        last = self._before(connection, entries)
         opened, ended = set[str](), set[str]()
         lost = self._lost(connection, entries)
         for entry in entries:
@@ -129,13 +129,9 @@ class Journal:
                     ended.add(run_id)
                     continue
                 lines.append((run_id, at, 0, "", message, state_name, kind))
-                is_apart = state_name == "RolledBack" and run_id not in created
-                if not is_apart and not _may_follow(last.get(run_id), state_name):
+                if not _may_follow(last.get(run_id), state_name):
                     continue
                 columns = (kind, state_name, message, run_count, started_at, ended_at)
-                if is_apart:  # whether it may follow is for the row to say, not for this batch
-                    rolled_back[run_id] = (run_id, name, *columns)
-                    continue
                 last[run_id] = kind, state_name
                 if run_id in created:
                     created[run_id][14:] = columns
@@ -161,13 +157,26 @@ class Journal:
         for sql, rows, n_columns, more in (
             (_INSERT_RUNS, created.values(), 20, ()),
             (_UPDATE_RUNS, changed.values(), 8, (self._owner_id,)),
-            (_UPDATE_RUNS, rolled_back.values(), 8, (self._owner_id,)),
             (_INSERT_LINES, lines, 7, ()),
         ):
             for statement, values in _statements(sql, rows, n_columns):
                 connection.execute(statement, (*values, *more))
         self._open |= opened
         self._open -= ended
+
+    def _before(
+        self, connection: sqlite3.Connection, entries: list[Entry]
+    ) -> dict[str, tuple[str, str]]:
+        """The states of runs that are rolled back: whether they may be is for those to say."""
+        ids = [one[1] for one in entries if one[0] == _CHANGED and one[4] == "RolledBack"]
+        if not ids:
+            return {}
+        rows = connection.execute(
+            """SELECT id, state_type, state_name FROM runs
+               WHERE id IN (SELECT value FROM json_each(?))""",
+            (json.dumps(ids),),
+        ).fetchall()
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def _lost(self, connection: sqlite3.Connection, entries: list[Entry]) -> set[str]:
         """Runs of orders in `entries` that another process has taken over."""

@@ -212,13 +212,17 @@ def listed(
 
 
 def next_at(
-    connection: sqlite3.Connection, *, deployment_ids: Collection[str] | None, pool: str | None
+    connection: sqlite3.Connection,
+    *,
+    deployment_ids: Collection[str] | None,
+    pool: str | None,
+    after: float | None = None,
 ) -> float | None:
-    """When the first of the orders that wait for their time may begin."""
+    """When the first of the orders that are due after an instant, or after now, may begin."""
     scope, values = within(deployment_ids, pool)
     row = connection.execute(
         f"SELECT due_at FROM {scope} AND due_at > ? ORDER BY due_at LIMIT 1",
-        (*values, time.time()),
+        (*values, time.time() if after is None else after),
     ).fetchone()
     return None if row is None else float(row[0])
 

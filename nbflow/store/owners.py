@@ -16,6 +16,7 @@ from pathlib import Path
 from nbflow.model.ids import new_id
 from nbflow.store.crashes import crash_owner
 from nbflow.store.orders import UNFINISHED
+from nbflow.store.schedules import revise
 
 _CRASHED = "The process that ran it ended without finishing it."
 _KEPT_SECONDS = 7 * 86_400.0
@@ -95,7 +96,11 @@ def bury(connection: sqlite3.Connection, folder: Path, owner_id: str) -> int:
     n_waiting = crash_owner(connection, owner_id, _CRASHED)
     connection.execute("DELETE FROM leases WHERE owner_id = ?", (owner_id,))
     connection.execute("DELETE FROM workers WHERE id = ?", (owner_id,))
-    connection.execute("UPDATE deployments SET server_id = '' WHERE server_id = ?", (owner_id,))
+    served = connection.execute(
+        "UPDATE deployments SET server_id = '' WHERE server_id = ?", (owner_id,)
+    )
+    if served.rowcount:
+        revise(connection)  # they are the workers' now
     connection.execute("UPDATE owners SET ended_at = ? WHERE id = ?", (time.time(), owner_id))
     _prune(connection, folder)
     with contextlib.suppress(OSError):
@@ -116,6 +121,9 @@ def _prune(connection: sqlite3.Connection, folder: Path) -> None:
     ).fetchall()
     dead = [(row[0],) for row in rows if not is_alive(folder, row[0])]
     connection.executemany("DELETE FROM owners WHERE id = ?", dead)
+    for (owner_id,) in dead:
+        with contextlib.suppress(OSError):
+            (folder / "owners" / owner_id).unlink()
     connection.execute(
         """DELETE FROM requests WHERE id IN (SELECT id FROM requests ORDER BY id LIMIT ?)
                AND created_at < ?""",

@@ -239,10 +239,20 @@ class Plans:
         )
 
     def next_order_at(
-        self, *, deployment_ids: Collection[str] | None = None, pool: str | None = None
+        self,
+        *,
+        deployment_ids: Collection[str] | None = None,
+        pool: str | None = None,
+        after: float | None = None,
     ) -> float | None:
-        """When the first of the orders that wait for their time may begin; None: none does."""
-        return orders.next_at(self.database.reader(), deployment_ids=deployment_ids, pool=pool)
+        """When the first of the orders that are due after an instant may begin; None: none is.
+
+        Args:
+            after: Seconds since the epoch; None: now.
+        """
+        return orders.next_at(
+            self.database.reader(), deployment_ids=deployment_ids, pool=pool, after=after
+        )
 
     def adopt_order(self, run_id: str, from_owner: str) -> OrderRecord | None:
         """Take a run over from the process that started this one; None: it is not ours to run."""

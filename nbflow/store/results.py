@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -131,6 +132,15 @@ def forget(
     return _remove(connection, where, (key, task_name, run_id))
 
 
+def keys(connection: sqlite3.Connection, group: str) -> list[str]:
+    """The keys of the results of a group that have not expired."""
+    rows = connection.execute(
+        "SELECT key FROM results WHERE family = ? AND (expires_at IS NULL OR expires_at > ?)",
+        (group, time.time()),
+    )
+    return [row[0] for row in rows]
+
+
 def prune(
     connection: sqlite3.Connection,
     *,
@@ -149,7 +159,11 @@ def prune(
         return old
     excess += int(max_bytes * (1 - _KEPT_SHARE))
     ids = list[int]()
-    rows = connection.execute("SELECT id, size_bytes FROM results ORDER BY used_at, size_bytes")
+    # First what was kept for runs that might be resumed: nobody has asked for it.
+    rows = connection.execute(
+        """SELECT id, size_bytes FROM results
+           ORDER BY coalesce(family, '') NOT LIKE 'resume-%', used_at, size_bytes"""
+    )
     for row_id, size_bytes in rows:
         if excess <= 0:
             break

@@ -273,6 +273,10 @@ class Store(Plans, Backend[Entry]):
         self.flush()  # the hits of this process
         return results.listed(self.database.reader(), **filters)
 
+    def result_keys(self, group: str) -> list[str]:
+        """The keys of the results of a group."""
+        return results.keys(self.database.reader(), group)
+
     def forget_results(
         self, *, key: str | None, task_name: str | None, run_id: str | None
     ) -> results.Removed:

@@ -154,6 +154,7 @@ BAD = {
     "type": (("script.py:report", *DAILY, "-p", "n=x"), "parameter 'n' = 'x' is not valid"),
     "missing": (("script.py:report", *DAILY, *EIGHT), "missing a required argument: 'n'"),
     "of a notebook": (("book.ipynb", *DAILY, "-p", "for=1"), "'for' cannot be a name"),
+    "no name": (("book.ipynb", *DAILY, "-p", "y=1"), "has the name 'y'; its parameters cell has x"),
     "cron": (("book.ipynb", *DAILY, "--cron", "8 o'clock"), "minute hour day month weekday"),
     "zone": (("book.ipynb", *DAILY, "--every", "1h", "--tz", "Europe/Pairs"), "Europe/Paris?"),
     "two": (("book.ipynb", *DAILY, *EIGHT, "--every", "1h"), "give one of them"),
@@ -171,6 +172,38 @@ def test_what_cannot_be_is_told_in_one_line(nbflow: Command, pool, arguments, to
     assert told in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert of(nbflow("deployment", "ls", "--json")) == []
+
+
+def test_what_takes_the_name_of_something_else_says_so(nbflow: Command, pool, folder: Path):
+    again = ("script.py:report", "--name", "daily", "--pool", "local")
+    nbflow("deploy", "script.py:report", *DAILY, *EIGHT, "-p", "n=3")
+    nbflow("schedule", "create", "report/daily", "--every", "6h")
+    same = nbflow("deploy", "script.py:report", *DAILY, *EIGHT, "-p", "n=3")
+    (folder / "book.ipynb").rename(folder / "report.ipynb")
+
+    other = nbflow("deploy", "report.ipynb", *DAILY)
+    back = nbflow("deploy", *again)
+
+    assert same.stderr == ""
+    assert "deleted schedule daily-2" in same.stdout
+    assert other.stderr == (
+        f"nbflow: replaces report/daily, which was script {folder}/script.py:report; "
+        "its schedule daily is deleted\n"
+    )
+    assert f"which was notebook {folder}/report.ipynb\n" in back.stderr
+
+
+def test_script_that_deploys_itself_does_not_when_it_is_read_for_a_run(
+    nbflow: Command, worker, folder: Path
+):
+    with (folder / "script.py").open("a") as script:
+        script.write("\nbroken.deploy('self', work_pool_name='local', cron='0 8 * * *')\n")
+    nbflow("deploy", "script.py:report", *DAILY, "-p", "n=3")
+
+    assert nbflow("deployment", "run", "report/daily", "--watch").returncode == 0
+
+    names = [one["full_name"] for one in of(nbflow("deployment", "ls", "--json"))]
+    assert names == ["report/daily"]
 
 
 def test_script_that_cannot_be_imported_shows_its_own_lines(nbflow: Command, pool):
@@ -310,9 +343,73 @@ def test_run_without_watching_tells_the_run(nbflow: Command, pool):
     as_json = of(nbflow("deployment", "run", "daily", "-p", "n=5", "--tag", "x", "--json"))
 
     assert asked.stdout.startswith("asked for run '")
-    assert "waits for a worker: start one with `nbflow worker start --pool local`" in asked.stderr
+    assert (
+        "waits for a worker of pool 'local': no worker is alive: start one with `nbflow worker"
+        in asked.stderr
+    )
     assert (as_json["state"], as_json["tags"]) == ("Scheduled", ["x"])
     assert as_json["inputs"] == {"n": 5}
+
+
+ASKED = {
+    "type": (("deployment", "run", "report/daily", "-p", "n=two"), "parameter 'n' = 'two'"),
+    "name": (("deployment", "run", "report/daily", "-p", "m=2"), "unexpected keyword argument 'm'"),
+    "of a schedule": (("schedule", "trigger", "yearly", "-p", "n=two"), "parameter 'n' = 'two'"),
+    "of a notebook": (("deployment", "run", "book/daily", "-p", "y=2"), "no cell has the name 'y'"),
+}
+
+
+@pytest.mark.parametrize(("asked", "told"), ASKED.values(), ids=ASKED)
+def test_parameters_are_looked_at_when_a_run_is_asked_for(nbflow: Command, pool, asked, told):
+    nbflow("deploy", "script.py:report", *DAILY)
+    nbflow("schedule", "create", "report/daily", *EIGHT, "--name", "yearly", "-p", "n=1")
+    nbflow("deploy", "book.ipynb", *DAILY)
+
+    answer = nbflow(*asked)
+
+    assert answer.returncode == 1
+    assert told in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert of(nbflow("runs", "ls", "--json")) == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "why", "advice"),
+    [
+        (("pause", "local"), "the pool is paused", "nbflow work-pool resume local"),
+        (("set-concurrency-limit", "local", "0"), "its limit is 0", "clear-concurrency-limit loc"),
+        (("delete", "local"), "there is no such pool", "create --type process local"),
+        (("resume", "local"), "no worker is alive", "nbflow worker start --pool local"),
+    ],
+    ids=lambda one: one[0] if isinstance(one, tuple) else "",
+)
+def test_pool_that_begins_nothing_is_told_wherever_who_runs_it_is(
+    nbflow: Command, pool, verb, why, advice
+):
+    nbflow("deploy", "script.py:report", *DAILY, *EIGHT, "-p", "n=3")
+    nbflow("work-pool", *verb)
+
+    assert f"workers of pool 'local' ({why})" in nbflow("deployment", "ls").stdout
+    assert f"workers of pool 'local' ({why})" in nbflow("schedule", "ls").stdout
+    assert f"workers of pool 'local' ({why})" in nbflow("schedule", "inspect", "daily").stdout
+    asked = nbflow("deployment", "run", "daily").stderr
+    assert why in asked or "no work pool 'local' any more" in asked
+    assert advice in asked or verb[0] == "delete"
+
+
+def test_show_tells_whose_run_it_is_when_it_was_planned_and_where_its_files_are(
+    nbflow: Command, worker, home: Path
+):
+    nbflow("deploy", "book.ipynb", *DAILY)
+    run = of(nbflow("deployment", "run", "daily", "--watch", "--json"))
+
+    told = nbflow("runs", "show", run["id"]).stdout
+
+    assert "by        book/daily\n" in told
+    assert "planned   20" in told
+    (files,) = (line.split()[1] for line in told.splitlines() if line.startswith("  files"))
+    assert Path(files) == home / "runs" / run["id"]
+    assert (Path(files) / "executed.html").is_file()
 
 
 def test_inspect_tells_all_of_a_deployment(nbflow: Command, worker):

@@ -176,6 +176,37 @@ def test_a_schedule_of_a_living_kernel_is_run_by_it(store: Store, home: Path):
     assert not any(f"pid {kernel.pid}" in one.name for one in facts("processes"))
 
 
+def test_a_flow_that_only_its_kernel_had_needs_its_cell_again(store: Store):
+    deployed(store, place="/work/report.ipynb", kind=DeploymentKind.FUNCTION)
+
+    assert "run the cell again that schedules it, in /work/report.ipynb" in the_schedule().advice
+
+
+def test_a_notebook_whose_path_is_not_known_is_a_notebook(store: Store, home: Path):
+    deployed(store, place="/work/", kind=DeploymentKind.NOTEBOOK)
+    kernel = child(SERVER, home)
+
+    assert the_schedule().text.endswith(f"by kernel pid {kernel.pid} of /work/")
+
+    kernel.kill()
+    advice = the_schedule().advice
+    assert advice == "no kernel serves it: run `%load_ext nbflow` in its notebook, in /work/"
+
+
+@pytest.mark.parametrize(("limit", "is_paused"), [(None, True), (0, False)])
+def test_runs_that_wait_in_a_pool_that_begins_none_are_a_problem(
+    store: Store, limit: int | None, is_paused: bool
+):
+    store.create_pool("batch", "process", limit)
+    store.pause_pool("batch", is_paused)
+    store.add_order(deployed(store, pool="batch").id)
+
+    assert "by nobody while" in the_schedule().text
+    [fact] = facts("work pools")
+    verb = "resume" if is_paused else "clear-concurrency-limit"
+    assert f"nbflow work-pool {verb} batch" in fact.advice
+
+
 def test_a_schedule_of_a_script_names_the_script(store: Store, home: Path):
     deployed(store, place="/work/report.py")
     script = child(SERVER, home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,35 @@ def test_a_sealed_flow_runs_as_the_run_that_was_asked_for(deployed: Deployed):
 
     order = newest_order(deployed, deployment)
     assert value == (6, order.run_id, order.run_name, ["nightly"])
+
+
+def test_a_sealed_flow_finds_the_modules_beside_it_from_any_folder(deployed: Deployed):
+    (deployed.folder / "beside_the_notebook.py").write_text("def number(): return 7")
+    sys.path.insert(0, str(deployed.folder))
+    module = importlib.import_module("beside_the_notebook")
+    deployment = sealed(deployed, flow(name="work")(module.number))
+    sys.path.remove(str(deployed.folder))
+    del sys.modules["beside_the_notebook"]
+
+    for _ in range(2):
+        assert carry_out(deployed, deployment).result() == 7
+    assert sys.path.count(str(deployed.folder)) == 1
+    del sys.modules["beside_the_notebook"]
+
+
+def test_what_a_notebook_leaves_can_be_read_by_its_owner_only(deployed: Deployed):
+    deployed.home.chmod(0o755)
+    deployment = deployed.notebook("n = 1")
+
+    carry_out(deployed, deployment)
+
+    order = newest_order(deployed, deployment)
+    executed = deployed.file(order, "executed.ipynb")
+    assert executed.is_file()
+    assert [one.stat().st_mode & 0o77 for one in (executed.parent, executed.parent.parent)] == [
+        0,
+        0,
+    ]
 
 
 def test_async_flows_run_too(deployed: Deployed):

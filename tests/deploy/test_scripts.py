@@ -76,3 +76,12 @@ def test_what_is_not_found_is_told_with_what_there_is(folder: Path, target: str,
 def test_what_a_script_raises_is_its_own(folder: Path):
     with pytest.raises(ZeroDivisionError):
         load_flow(f"{folder}/broken_script.py")
+
+
+def test_loading_again_and_again_leaves_the_path_as_it_is(folder: Path):
+    load_flow(str(folder / "one_flow.py"))
+    path = list(sys.path)
+
+    load_flow(str(folder / "one_flow.py"))
+
+    assert sys.path == path

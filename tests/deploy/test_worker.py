@@ -386,6 +386,67 @@ def test_a_run_whose_process_dies_is_crashed_and_its_hooks_are_called_once(
     assert deployed.said()[:2] == ["began", hook]
 
 
+@pytest.mark.parametrize("dies", ["os.kill(os.getpid(), 9)", "os._exit(1)"])
+@pytest.mark.parametrize(
+    "options", ["env={}", "start_new_session=True"], ids=["without the mark", "out of the group"]
+)
+def test_nothing_that_a_process_had_started_outlives_its_death(
+    deployed: Deployed, workers: Workers, dies: str, options: str
+):
+    work = deployed.script(f"""
+        import subprocess, sys
+
+        @flow
+        def work():
+            sleeps = [sys.executable, "-c", "import time; time.sleep(60)"]
+            say("began", subprocess.Popen(sleeps, {options}).pid)
+            {dies}
+    """)
+    workers.start()
+    order = deployed.order(work)
+
+    deployed.until(order, "Crashed")
+
+    assert not is_alive(pid_of(deployed))
+
+
+def test_what_a_process_had_started_ends_before_the_next_try_though_it_said_all_was_well(
+    deployed: Deployed, workers: Workers
+):
+    work = deployed.script("""
+        import subprocess, sys
+
+        @flow
+        def work():
+            sleeps = [sys.executable, "-c", "import time; time.sleep(60)"]
+            say("began", subprocess.Popen(sleeps).pid)
+            os._exit(0)
+    """)
+    workers.start()
+
+    deployed.until(deployed.order(work), "Crashed")
+
+    assert not is_alive(pid_of(deployed))
+
+
+def test_a_run_that_is_deleted_while_it_goes_on_ends_and_makes_room(
+    deployed: Deployed, workers: Workers
+):
+    work = deployed.script(SLEEPS)
+    worker = workers.start(limit=1)
+    order = deployed.order(work)
+    pid = pid_of(deployed)
+
+    deployed.store.delete_run(order.run_id)
+    after = deployed.order(work, seconds=0)
+
+    deployed.until(after, "Completed")
+    assert not is_alive(pid)
+    worker.send(signal.SIGTERM)
+    worker.end()
+    assert "was deleted" in worker.stderr
+
+
 def test_a_run_whose_process_dies_is_run_again_where_its_retries_allow(
     deployed: Deployed, workers: Workers
 ):

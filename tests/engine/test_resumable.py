@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,6 +35,11 @@ class Log:
     def add(self, what: object) -> None:
         with Path(self.path).open("a") as file:
             file.write(f"{what}\n")
+
+    def lines(self) -> list[str]:
+        """What was done so far."""
+        path = Path(self.path)
+        return path.read_text().splitlines() if path.exists() else []
 
     def take(self) -> list[str]:
         """What was done since it was last asked."""
@@ -311,22 +317,22 @@ def test_what_changes_a_global_in_place_runs_again(log: Log, broken: Path):
 def test_what_sets_something_for_others_runs_again(
     log: Log, broken: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.delenv("NBFLOW_TEST_SET", raising=False)
+    monkeypatch.delenv("RESUMABLE_TEST_SET", raising=False)
 
     @task
     def configure():
         log.add("configured")
-        os.environ["NBFLOW_TEST_SET"] = "1"
+        os.environ["RESUMABLE_TEST_SET"] = "1"
 
     @flow
     def steps():
         configure()
         fail_while(str(broken))
-        return os.environ["NBFLOW_TEST_SET"]
+        return os.environ["RESUMABLE_TEST_SET"]
 
     run = Again(steps)
     run()
-    monkeypatch.delenv("NBFLOW_TEST_SET")
+    monkeypatch.delenv("RESUMABLE_TEST_SET")
     broken.unlink()
     assert run() == "Completed"
     assert log.take() == ["configured", "configured"]
@@ -453,7 +459,7 @@ def test_generators_run_again(log: Log, broken: Path):
     assert run.value == 3
 
 
-def test_a_flow_that_is_retried_uses_what_completed(log: Log, broken: Path):
+def test_a_flow_that_is_retried_does_all_of_its_work_anew(log: Log, broken: Path):
     @task
     def send(n):
         log.add(n)
@@ -476,7 +482,114 @@ def test_a_flow_that_is_retried_uses_what_completed(log: Log, broken: Path):
 
     run = Again(steps)
     assert run() == "Completed"
-    assert log.take() == ["1", "1", "2", "2", "3"]
+    assert log.take() == ["1", "1", "2", "2", "1", "1", "2", "2", "3"]
+
+
+def test_a_flow_that_is_retried_until_something_is_there_asks_again(log: Log):
+    @task
+    def fetch():
+        log.add("asked")
+        return len(log.lines())
+
+    @flow(retries=5)
+    def steps():
+        if fetch() < 3:
+            raise ValueError("not yet")
+
+    assert Again(steps)() == "Completed"
+    assert len(log.take()) == 3
+
+
+def test_many_equal_calls_that_failed_do_not_hide_those_that_completed(log: Log, broken: Path):
+    @task
+    def send():
+        log.add("sent")
+        if len(log.lines()) <= 10:
+            raise ValueError
+
+    @flow
+    def steps():
+        for _ in range(20):
+            send(return_state=True)
+        fail_while(str(broken))
+
+    run = Again(steps)
+    run()
+    assert len(log.lines()) == 20
+    broken.unlink()
+    run()
+    assert len(log.take()) == 30  # the ten that failed
+
+
+def test_a_call_in_another_situation_is_another_call(
+    log: Log, broken: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RESUMABLE_TEST_SET", "")
+
+    @task
+    def read():
+        value = os.environ["RESUMABLE_TEST_SET"]
+        if value == "x" and broken.exists():
+            raise ValueError
+        return value
+
+    @flow
+    def steps():
+        got = []
+        for value in ("x", "y"):
+            os.environ["RESUMABLE_TEST_SET"] = value
+            state = read(return_state=True)
+            got.append(state.result(raise_on_failure=False))
+        fail_while(str(broken))
+        return got
+
+    run = Again(steps)
+    run()
+    monkeypatch.setenv("RESUMABLE_TEST_SET", "")
+    broken.unlink()
+    assert run() == "Completed"
+    assert run.value == ["x", "y"]
+
+
+def test_what_draws_from_a_random_generator_runs_again(log: Log, broken: Path):
+    @task
+    def draw():
+        return random.random()
+
+    @flow
+    def steps():
+        random.seed(1)
+        first = draw()
+        fail_while(str(broken))
+        return [first, draw()]
+
+    run = Again(steps)
+    run()
+    broken.unlink()
+    random.seed(1)
+    expected = [random.random(), random.random()]
+    assert run() == "Completed"
+    assert run.value == expected
+
+
+def test_what_gives_back_its_argument_runs_again(log: Log, broken: Path):
+    @task
+    def same(one):
+        log.add("run")
+        return one
+
+    @flow
+    def steps():
+        given = {"n": 0}
+        same(given)["n"] = 5
+        fail_while(str(broken))
+        return given
+
+    run = Again(steps)
+    run()
+    broken.unlink()
+    assert run() == "Completed"
+    assert run.value == {"n": 5}
 
 
 def test_a_task_that_is_retried_does_all_of_its_work_anew(log: Log, broken: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -321,6 +322,81 @@ def test_pause_resume_trigger_and_delete(notebook: Notebook):
     assert "no schedule 'often'" in told(notebook.run("%schedule --pause often"))
 
 
+def test_resuming_moves_on_all_schedules_of_a_paused_deployment(notebook: Notebook):
+    notebook.run(
+        "from nbflow.schedules import Interval\n"
+        "@flow\ndef several():\n    pass\n"
+        "store = nbflow.wiring.current().store\n"
+        "serving = several.serve(schedules=[Interval('1h', name=name) for name in "
+        "('one_of_two', 'two_of_two')])\n"
+        "store.pause_deployment(serving.deployments[0].id, True)"
+    )
+    with sqlite3.connect(notebook.home / "nbflow.db") as connection:
+        connection.execute("UPDATE schedules SET next_at = 1.0 WHERE name LIKE '%_of_two'")
+    connection.close()
+
+    assert "goes on" in told(notebook.run("%schedule --resume one_of_two"))
+    notebook.run("%schedule --trigger two_of_two")
+    wait_until(lambda: n_completed(notebook.home, "several") >= 1)
+
+    found = read(notebook.home, "SELECT next_at FROM schedules WHERE name LIKE '%_of_two'")
+    notebook.run("serving.stop(); store.delete_deployment(serving.deployments[0].id)")
+    assert all(float(str(at)) > time.time() for (at,) in found)
+    assert states(notebook.home, "several") == ["Completed"]
+
+
+def test_parameters_are_looked_at_when_a_run_is_asked_for(notebook: Notebook):
+    notebook.run("@flow\ndef asked(n: int = 1):\n    pass")
+    notebook.run("%schedule --every 6h asked")
+
+    name = told(notebook.run("%schedule --trigger asked -p m=1"))
+    value = told(notebook.run("%schedule --trigger asked -p n=two"))
+    notebook.run("%schedule --delete asked")
+
+    assert "UsageError: flow 'asked'" in name
+    assert "unexpected keyword argument 'm'" in name
+    assert "parameter 'n' = 'two' is not valid" in value
+    assert states(notebook.home, "asked") == []
+
+
+def test_a_flow_that_is_defined_anew_is_what_runs_from_then_on(notebook: Notebook):
+    define = "@flow\ndef versioned():\n    nbflow.get_run_logger().warning({!r})"
+    notebook.run(define.format("old"))
+    notebook.run("%schedule --every 6h versioned")
+    notebook.run(define.format("new"))
+    notebook.run("%schedule --trigger versioned")
+    wait_until(lambda: n_completed(notebook.home, "versioned") == 1)
+    notebook.run("del versioned")
+    notebook.run("%schedule --trigger versioned")
+    wait_until(lambda: n_completed(notebook.home, "versioned") == 2)
+    notebook.run("%schedule --delete versioned")
+
+    said = read(notebook.home, "SELECT message FROM lines WHERE message IN ('old', 'new')")
+    assert said == [("new",), ("old",)]
+
+
+def test_what_a_schedule_takes_the_place_of_is_told_where_it_was_something_else(
+    notebook: Notebook,
+):
+    notebook.run("nbflow.wiring.current().store.create_pool('before', 'process')")
+    notebook.run("noisy.deploy('kept', work_pool_name='before')")
+
+    shown = told(notebook.run("%schedule --every 6h noisy --name kept"))
+    notebook.run("%schedule --delete kept")
+
+    assert "the workers of pool 'before' do not run it any more" in shown
+
+
+def test_an_error_of_deploying_has_one_frame_below_the_users(notebook: Notebook):
+    cell = notebook.run("noisy.deploy('daily', work_pool_name='nowhere')")
+
+    assert cell.error is not None
+    assert "no work pool 'nowhere'" in cell.error
+    frames = [line for line in cell.error.splitlines() if ".py:" in line and ", in " in line]
+    assert len(frames) == 1  # the last is shown, whatever it is
+    assert "nbflow/deployments.py" in frames[0]
+
+
 def test_the_same_name_again_takes_its_place_and_says_so(notebook: Notebook):
     notebook.run("%schedule --every 6h noisy --name same")
 
@@ -366,7 +442,10 @@ def test_what_a_flow_serves_is_listed_and_can_be_handed_over(notebook: Notebook)
     assert "which runs notebooks only" in refused
     assert "is left to the workers of pool 'day'" in shown
     assert code == [(1, "day")]
-    assert "waits for a worker: start one with `nbflow worker start --pool day`" in waits
+    assert (
+        "waits for a worker: no worker is alive: start one with `nbflow worker start --pool day`"
+        in waits
+    )
 
 
 def test_a_schedule_of_another_notebook_is_not_taken_away(notebook: Notebook, tmp_path: Path):
@@ -377,10 +456,13 @@ def test_a_schedule_of_another_notebook_is_not_taken_away(notebook: Notebook, tm
         other.run("%load_ext nbflow\n" + FLOWS)
         refused = told(other.run("%schedule --every 1h noisy --name theirs"))
         listed = told(other.run("%schedule"))
+        kept = told(other.run("%schedule --delete theirs"))
     finally:
         other.close()
     notebook.run("%schedule --delete theirs")
 
+    assert "UsageError: schedule 'theirs' is one of" in kept
+    assert "%schedule --delete noisy/theirs/theirs" in kept
     assert "UsageError: noisy/theirs is the schedule of" in refused
     assert "--name theirs-2" in refused
     assert "this notebook has no schedule yet" in listed
@@ -482,6 +564,8 @@ def test_a_kernel_that_carries_out_a_scheduled_run_schedules_nothing(notebook: N
         ('"0 8 * * *" noisy --pool nowhere', "no work pool 'nowhere'"),
         ('"0 8 * * *" noisy --name a/b', "a name without '/'"),
         ('"0 8 * * *" noisy --retires 3', "unrecognized arguments: --retires"),
+        ('"0 8 * * *" noisy --nam x', "unrecognized arguments: --nam"),
+        ("--de nothing", "unrecognized arguments: --de"),
         ("--pause nothing", "no schedule 'nothing'"),
         ("--pause one --resume two", "one thing at a time"),
         ("--pause one --every 6h", "--pause takes the name of a schedule and no times"),

@@ -285,6 +285,28 @@ def test_reloading_goes_on_with_the_schedules(tmp_path: Path):
     assert shown.startswith("nbflow: took up 1 schedule again: greet (next ")
 
 
+def test_reloading_takes_the_flow_as_it_is_by_then(tmp_path: Path):
+    home = tmp_path / "home"
+    define = (
+        "import nbflow\nfrom nbflow import flow\n"
+        "@flow\ndef told():\n    nbflow.get_run_logger().warning({!r})"
+    )
+    notebook = Notebook(tmp_path)
+    try:
+        notebook.run(define.format("old"))
+        notebook.run("%schedule --every 6h told")
+        notebook.run("%unload_ext nbflow")
+        notebook.run(define.format("new"))
+        notebook.run("%load_ext nbflow")
+        notebook.run("%schedule --trigger told")
+        said = "SELECT message FROM lines WHERE message IN ('old', 'new')"
+        wait_until(lambda: read(home, said))
+    finally:
+        notebook.close()
+
+    assert read(home, said) == [("new",)]
+
+
 def test_two_kernels_of_one_notebook_fire_each_time_once(tmp_path: Path):
     home = tmp_path / "home"
     notebook = schedule(tmp_path, "%schedule --every 0.2s greet --overlap allow")

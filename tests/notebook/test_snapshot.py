@@ -100,6 +100,33 @@ CASES = [
         ["seen = []", "%%task a\nseen.append(1)"],
     ),
     Case(
+        "a definition that comes after what took its place holds again",
+        ["def f():\n    return 1", "f = len", "def f():\n    return 2", "%%task a\nx = f()"],
+        ["def f():\n    return 2", "%%task a\nx = f()"],
+    ),
+    Case(
+        "a definition that reads a value when it is run stands below that",
+        ["n = int('3')", "def f(x=n):\n    return x", "n = 3", "%%task a\ny = f(), n"],
+        [
+            "n = 3",
+            "def f(x=n):\n    return x",
+            "n = 3",
+            "n = 3",
+            "%%task a\ny = f(), n",
+        ],
+    ),
+    Case(
+        "a value that is imported is no parameter",
+        ["from string import digits", "%%task a\nx = digits"],
+        ["from string import digits", "%%task a\nx = digits"],
+    ),
+    Case(
+        "unless it is asked for as one",
+        ["from string import digits", "%%task a\nx = digits"],
+        ["from string import digits", "digits = '0123456789'", "%%task a\nx = digits"],
+        given=("digits",),
+    ),
+    Case(
         "imports of cells that do more",
         ["import json as j, math\nfrom os.path import join\n1 + 1", "%%task a\nx = j, join, math"],
         [
@@ -197,6 +224,27 @@ REFUSALS = [
         "a value that nothing makes",
         ["class Thing:\n    pass\nthing = Thing()", "%%task a\nx = thing"],
         ["cell 'a' reads 'thing', a Thing that a new kernel would not have", "%%task at the top"],
+    ),
+    Refusal(
+        "a value that a cell has put in the place of a definition",
+        ["data = None", "data = __import__('threading').Lock()", "%%task a\nx = data"],
+        ["cell 'a' reads 'data', a lock that a new kernel would not have", "%%task at the top"],
+    ),
+    Refusal(
+        "a class that a cell has changed",
+        ["class Config:\n    size = 1", "Config.size = int('5')", "%%task a\nx = Config.size"],
+        ["cell 'a' reads 'Config', a type that a new kernel would not have"],
+    ),
+    Refusal(
+        "a function with something around it that its source does not have",
+        ["def f():\n    return 1", "f = __import__('functools').cache(f)", "%%task a\nx = f()"],
+        ["cell 'a' reads 'f', a _lru_cache_wrapper"],
+    ),
+    Refusal(
+        "a parameter that something which stays as it is was made from",
+        ["year = int('2012')", "path = f'out-{year}.csv'", "%%task a\nx = path, year"],
+        ["-p year: 'path' was made from 'year' in a plain cell", "-p path=VALUE"],
+        given=("year",),
     ),
     Refusal(
         "a large value",

@@ -195,11 +195,15 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "Failed": (
         {"started_at": NOW, "ended_at": NOW + 1, "message": "ValueError: no\nmore"},
-        "Failed     Fri 2026-10-30 12:00 UTC+00:00  took 1.0 s  ValueError: no  brave-condor",
+        "Failed     Fri 2026-10-30 12:00 UTC+00:00  took 1.0 s  brave-condor  ValueError: no",
     ),
     "Skipped": (
         {"message": "the run before it goes on"},
-        "Skipped    Fri 2026-10-30 12:00 UTC+00:00  the run before it goes on  brave-condor",
+        "Skipped    Fri 2026-10-30 12:00 UTC+00:00  brave-condor  the run before it goes on",
+    ),
+    "Crashed": (
+        {"message": "x" * 300},
+        f"Crashed    Fri 2026-10-30 12:00 UTC+00:00  brave-condor  {'x' * 80}…",
     ),
     "Missed": ({}, "Missed     Fri 2026-10-30 12:00 UTC+00:00  brave-condor"),
 }
