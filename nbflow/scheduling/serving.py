@@ -47,7 +47,7 @@ class Server:
         self._executors: dict[DeploymentKind, Executor] = {}
         self._around: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._notices = Notices(connected.store)
-        self._flows: dict[str, LiveFlow] = {}
+        self._flows: dict[str, tuple[LiveFlow, object]] = {}
         self._running: dict[str, threading.Thread] = {}
         self._starting = threading.Lock()
         self._scheduler = Scheduler(connected.store, self)
@@ -79,7 +79,7 @@ class Server:
         if flow is None:
             self._flows.pop(deployment.id, None)
         else:
-            self._flows[deployment.id] = flow
+            self._flows[deployment.id] = flow, _code_of(deployment)
         self._scheduler.serve(deployment.id)
         self._scheduler.start()
 
@@ -162,8 +162,9 @@ class Server:
                 self._scheduler.wake()
 
     def _carry_out(self, order: OrderRecord, deployment: DeploymentRecord) -> None:
-        flow = self._flows.get(deployment.id)
-        if flow is not None:
+        flow, code = self._flows.get(deployment.id, (None, None))
+        # Unless somebody has deployed other code under the same names since.
+        if flow is not None and code == _code_of(deployment):
             call(self._wiring, flow.newest_spec, order, deployment)
             return
         executor = self._executors.get(deployment.kind)
@@ -175,6 +176,11 @@ class Server:
             fail(self._wiring, order, deployment, error)
             return
         executor(order, deployment)
+
+
+def _code_of(deployment: DeploymentRecord) -> object:
+    """Where its code comes from."""
+    return deployment.kind, deployment.target
 
 
 _servers: WeakKeyDictionary[Wiring, Server] = WeakKeyDictionary()

@@ -186,3 +186,27 @@ def test_text_shown_in_ones_own_way_hides_no_facts_of_the_cells_outputs(write: W
     executed = cells_of(run_notebook(path, autotask=True))
 
     assert re.search("shown", executed[1].outputs[0].data["text/plain"])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("from chosen import get\nvalue = get()\nvalue",),
+        ("def ask():\n    from chosen import get\n    return get()", "value = ask()\nvalue"),
+    ],
+    ids=["the cell imports", "a function of the notebook imports"],
+)
+def test_an_edit_of_a_module_that_code_imports_when_it_runs_is_seen(
+    write: Write, tmp_path: Path, cells: tuple[str, ...]
+):
+    path, module = write(*cells), tmp_path / "chosen.py"
+
+    def shown_value() -> str:
+        output = run_notebook(path, autotask=True, output=tmp_path / "out.ipynb")
+        return str(cells_of(output)[-1].outputs[-1]["data"]["text/plain"])
+
+    module.write_text("def get():\n    return 1\n")
+    assert [shown_value(), shown_value()] == ["1", "1"]
+    assert facts(tmp_path / "out.ipynb")[-1] == "cached"
+    module.write_text("def get():\n    return 22\n")
+    assert shown_value() == "22"
