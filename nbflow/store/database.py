@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -52,6 +53,9 @@ class Database:
                 # SQLite would open it for reading, and fail at the first write.
                 if path.exists() and not os.access(path, os.W_OK):
                     raise PermissionError(errno.EACCES, "it is read-only")
+            # Its user's only, also where the folder is not: it holds addresses with passwords.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             self.on_network = _file_system(folder).startswith(_NETWORK_FILE_SYSTEMS)
             connection = self.connect()
             try:

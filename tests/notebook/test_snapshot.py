@@ -323,7 +323,8 @@ def test_cells_that_autotask_made_tasks_stay_cells(notebook: Notebook):
 @pytest.mark.parametrize(
     "value",
     [
-        1, -2.5, float("inf"), True, None, "text", b"bytes", [], (), (1,), {}, set(), {1, 2},
+        1, -2.5, float("inf"), complex("inf+2j"), True, None, "text", b"bytes",
+        [], (), (1,), {}, set(), {1, 2},
         frozenset({3}), {"a": [1, {"b": (None,)}]}, Path("a/b"),
         __import__("datetime").date(2026, 1, 2),
         __import__("datetime").datetime(2026, 1, 2, 3, 4, 5),

@@ -98,7 +98,7 @@ class Pool:
             target=str(self.home.parent / "report.ipynb"),
             folder=str(self.home.parent),
             pool="pool",
-            retries=5,
+            retries=20,
         )
         sealed = seal(
             purpose_of(self.store.put_deployment(spec, [])),
@@ -129,7 +129,10 @@ class Pool:
         found = []
         for pid in pids_of(self.home):
             with suppress(OSError):
-                if b"nbflow.deploy.run_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                # One that they are about to start is a copy of them for a moment.
+                is_own = os.getpgid(pid) == pid
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if is_own and b"nbflow.deploy.run_process" in command:
                     found.append(pid)
         return found
 
