@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from nbflow import wiring
 from nbflow.errors import InvalidOption, InvalidSchedule, NbflowError
@@ -20,17 +20,10 @@ from nbflow.results.sealing import purpose_of, seal
 from nbflow.schedules import Schedule, schedule_from
 from nbflow.scheduling.addresses import check_addresses
 from nbflow.scheduling.kept_parameters import check_json, check_parameters, plain
+from nbflow.scheduling.serving import LiveFlow
 from nbflow.scheduling.snapshots import script_target, sealed_flow
 from nbflow.scheduling.telling import times_from_now
 from nbflow.settings import notebook_path
-
-
-class LiveFlow(Protocol):
-    """A flow that this process has in memory."""
-
-    @property
-    def newest_spec(self) -> FlowSpec:
-        """What calling it would run; its `owner` is the flow itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class LiveFlow(Protocol):
 
     @property
     def newest_spec(self) -> FlowSpec:
-        """What is run: its newest definition."""
+        """What is run: its newest definition, whose `owner` is the flow itself."""
 
 
 class Server:
